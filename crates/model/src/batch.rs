@@ -1,0 +1,232 @@
+//! Many observations of one profile, columnar. Knows neither how they came nor where they go.
+
+use std::sync::Arc;
+
+use crate::{AssetId, Profile, Quality, Shape, SignalIndex, Timestamp, Value};
+
+/// One signal of one asset at one source time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// The place of the signal in the batch's profile.
+    pub signal: SignalIndex,
+    /// When the source says that it was so.
+    pub time: Timestamp,
+    /// The how-manieth observation of this signal at this very time, from 0; tells repeats apart from news.
+    pub sequence: u32,
+    /// How far the value can be trusted.
+    pub quality: Quality,
+    /// What was said.
+    pub value: Value,
+    /// What was said about how the value came to be, seldom present.
+    pub statistic: Option<Box<Statistic>>,
+}
+
+/// How a value came to be (MTConnect part 3: `duration`, `resetTriggered`, `sampleRate`).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Statistic {
+    /// The span over which the value was calculated, in seconds.
+    pub duration_secs: Option<f64>,
+    /// Why an accumulated value started anew.
+    pub reset_triggered: Option<Box<str>>,
+    /// Values per second in a time series.
+    pub sample_rate_hz: Option<f64>,
+}
+
+/// Event-like observations: a signal speaks when it changes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Changes {
+    /// The assets that the column `asset` points into.
+    pub assets: Vec<AssetId>,
+    /// Which of `assets`, row by row.
+    pub asset: Vec<u16>,
+    /// See [`Observation::signal`].
+    pub signal: Vec<SignalIndex>,
+    /// See [`Observation::time`].
+    pub time: Vec<Timestamp>,
+    /// See [`Observation::sequence`].
+    pub sequence: Vec<u32>,
+    /// See [`Observation::quality`].
+    pub quality: Vec<Quality>,
+    /// See [`Observation::value`].
+    pub value: Vec<Value>,
+    /// The rows that have a statistic, ascending.
+    pub statistic: Vec<(u32, Box<Statistic>)>,
+}
+
+impl Changes {
+    /// The place of `asset` in `assets`, added if need be.
+    pub fn intern(&mut self, asset: &AssetId) -> u16 {
+        if let Some(place) = self.assets.iter().position(|known| known == asset) {
+            return place as u16;
+        }
+        assert!(self.assets.len() < usize::from(u16::MAX), "a batch holds fewer than 65,535 assets");
+        self.assets.push(asset.clone());
+        (self.assets.len() - 1) as u16
+    }
+
+    /// Adds one observation of the asset at `asset` (see [`Changes::intern`]).
+    pub fn push(&mut self, asset: u16, observation: Observation) {
+        if let Some(statistic) = observation.statistic {
+            self.statistic.push((self.time.len() as u32, statistic));
+        }
+        self.asset.push(asset);
+        self.signal.push(observation.signal);
+        self.time.push(observation.time);
+        self.sequence.push(observation.sequence);
+        self.quality.push(observation.quality);
+        self.value.push(observation.value);
+    }
+
+    /// The number of observations.
+    pub fn len(&self) -> usize {
+        self.time.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.time.is_empty()
+    }
+
+    /// The asset of row `row`.
+    pub fn asset_of(&self, row: usize) -> &AssetId {
+        &self.assets[usize::from(self.asset[row])]
+    }
+
+    /// The statistic of row `row`, if it has one.
+    pub fn statistic_of(&self, row: usize) -> Option<&Statistic> {
+        let place = self.statistic.binary_search_by_key(&(row as u32), |(row, _)| *row).ok()?;
+        Some(&self.statistic[place].1)
+    }
+}
+
+/// Periodic, wide observations: all signals speak together.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Frames {
+    /// The assets that the column `asset` points into.
+    pub assets: Vec<AssetId>,
+    /// Which of `assets`, row by row.
+    pub asset: Vec<u16>,
+    /// When the source says that it was so.
+    pub time: Vec<Timestamp>,
+    /// Tells frames of one asset at the same time apart.
+    pub sequence: Vec<u32>,
+    /// One column per signal of the profile, each as long as `time`.
+    pub columns: Vec<Column>,
+    /// Where the quality is not good.
+    pub exceptions: Vec<FrameException>,
+}
+
+impl Frames {
+    /// The number of frames.
+    pub fn len(&self) -> usize {
+        self.time.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.time.is_empty()
+    }
+}
+
+/// The values of one signal in [`Frames`]; `None` where the frame does not speak of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Column {
+    /// Wire integers, made physical by the signal's scale.
+    Integers(Vec<Option<i64>>),
+    /// Physical numbers.
+    Numbers(Vec<Option<f64>>),
+    /// Texts.
+    Texts(Vec<Option<Box<str>>>),
+}
+
+impl Column {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Integers(rows) => rows.len(),
+            Self::Numbers(rows) => rows.len(),
+            Self::Texts(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One value in [`Frames`] whose quality is not good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameException {
+    /// Which frame.
+    pub row: u32,
+    /// Which signal.
+    pub signal: SignalIndex,
+    /// What is wrong with it.
+    pub quality: Quality,
+}
+
+/// The rows of a batch, in the shape of its profile.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rows {
+    /// For [`Shape::Changes`].
+    Changes(Changes),
+    /// For [`Shape::Frames`].
+    Frames(Frames),
+}
+
+/// Observations of one profile that were received together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// What the rows are about.
+    pub profile: Arc<Profile>,
+    /// When they came in.
+    pub received: Timestamp,
+    /// What was said.
+    pub rows: Rows,
+}
+
+impl Batch {
+    /// A batch of changes.
+    ///
+    /// # Panics
+    /// When the profile has another shape: a mistake of the gateway, not of the source.
+    pub fn changes(profile: Arc<Profile>, received: Timestamp, changes: Changes) -> Self {
+        assert_eq!(profile.shape(), Shape::Changes, "profile {}", profile.id());
+        Self { profile, received, rows: Rows::Changes(changes) }
+    }
+
+    /// A batch of frames.
+    ///
+    /// # Panics
+    /// When the profile has another shape, or the columns do not fit it.
+    pub fn frames(profile: Arc<Profile>, received: Timestamp, frames: Frames) -> Self {
+        assert_eq!(profile.shape(), Shape::Frames, "profile {}", profile.id());
+        assert_eq!(profile.signals().len(), frames.columns.len(), "columns of profile {}", profile.id());
+        assert!(frames.columns.iter().all(|column| column.len() == frames.len()), "every column has every row");
+        Self { profile, received, rows: Rows::Frames(frames) }
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        match &self.rows {
+            Rows::Changes(changes) => changes.len(),
+            Rows::Frames(frames) => frames.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// How far a source has been read. Becomes durable in one step with the batch that it came with, so that after a
+/// restart reading goes on exactly there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// The gateway that reads the source.
+    pub source: Box<str>,
+    /// The position, in the words of that gateway.
+    pub position: Box<str>,
+}
