@@ -92,6 +92,20 @@ impl Changes {
         &self.assets[usize::from(self.asset[row])]
     }
 
+    fn only(&self, keep: &[bool]) -> Self {
+        let statistic = self.statistic.iter().filter_map(|(row, one)| Some((kept_row(*row, keep)?, one.clone())));
+        Self {
+            assets: self.assets.clone(),
+            asset: kept(&self.asset, keep),
+            signal: kept(&self.signal, keep),
+            time: kept(&self.time, keep),
+            sequence: kept(&self.sequence, keep),
+            quality: kept(&self.quality, keep),
+            value: kept(&self.value, keep),
+            statistic: statistic.collect(),
+        }
+    }
+
     /// The statistic of row `row`, if it has one.
     pub fn statistic_of(&self, row: usize) -> Option<&Statistic> {
         let place = self.statistic.binary_search_by_key(&(row as u32), |(row, _)| *row).ok()?;
@@ -125,6 +139,26 @@ impl Frames {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.time.is_empty()
+    }
+
+    fn only(&self, keep: &[bool]) -> Self {
+        let columns = self.columns.iter().map(|column| match column {
+            Column::Integers(rows) => Column::Integers(kept(rows, keep)),
+            Column::Numbers(rows) => Column::Numbers(kept(rows, keep)),
+            Column::Texts(rows) => Column::Texts(kept(rows, keep)),
+        });
+        let exceptions = self
+            .exceptions
+            .iter()
+            .filter_map(|exception| kept_row(exception.row, keep).map(|row| FrameException { row, ..*exception }));
+        Self {
+            assets: self.assets.clone(),
+            asset: kept(&self.asset, keep),
+            time: kept(&self.time, keep),
+            sequence: kept(&self.sequence, keep),
+            columns: columns.collect(),
+            exceptions: exceptions.collect(),
+        }
     }
 }
 
@@ -219,6 +253,30 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The same batch with only the rows for which `keep` says so.
+    ///
+    /// # Panics
+    /// When `keep` does not speak of every row.
+    #[must_use]
+    pub fn only(&self, keep: &[bool]) -> Self {
+        assert_eq!(keep.len(), self.len(), "one decision per row");
+        let rows = match &self.rows {
+            Rows::Changes(changes) => Rows::Changes(changes.only(keep)),
+            Rows::Frames(frames) => Rows::Frames(frames.only(keep)),
+        };
+        Self { profile: Arc::clone(&self.profile), received: self.received, rows }
+    }
+}
+
+/// The elements of `column` whose row is kept.
+fn kept<T: Clone>(column: &[T], keep: &[bool]) -> Vec<T> {
+    column.iter().zip(keep).filter(|(_, keep)| **keep).map(|(element, _)| element.clone()).collect()
+}
+
+/// The row that row `row` becomes, if it is kept.
+fn kept_row(row: u32, keep: &[bool]) -> Option<u32> {
+    keep[row as usize].then(|| keep[..row as usize].iter().filter(|keep| **keep).count() as u32)
 }
 
 /// How far a source has been read. Becomes durable in one step with the batch that it came with, so that after a
@@ -229,4 +287,36 @@ pub struct Cursor {
     pub source: Box<str>,
     /// The position, in the words of that gateway.
     pub position: Box<str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AssetKind, Signal, ValueKind};
+
+    #[test]
+    fn a_batch_can_lose_rows_and_keeps_what_belongs_to_the_others() {
+        let profile = Profile::new("press", Shape::Changes, vec![Signal::new("force", "x:F", ValueKind::Number)]);
+        let mut changes = Changes::default();
+        let asset = changes.intern(&AssetId::new(AssetKind::Machine, "p1").unwrap());
+        for second in 0..4 {
+            let statistic = Statistic { duration_secs: Some(second as f64), ..Statistic::default() };
+            changes.push(
+                asset,
+                Observation {
+                    signal: 0,
+                    time: Timestamp::from_millis(second * 1_000),
+                    sequence: 0,
+                    quality: Quality::Good,
+                    value: Value::Number(second as f64),
+                    statistic: (second >= 2).then(|| Box::new(statistic)),
+                },
+            );
+        }
+        let batch = Batch::changes(Arc::new(profile.unwrap()), Timestamp::default(), changes);
+        let Rows::Changes(left) = batch.only(&[false, true, false, true]).rows else { panic!("changes stay changes") };
+        assert_eq!(left.value, [Value::Number(1.0), Value::Number(3.0)]);
+        assert_eq!(left.statistic_of(0), None);
+        assert_eq!(left.statistic_of(1).unwrap().duration_secs, Some(3.0));
+    }
 }

@@ -1,1 +1,42 @@
-//! store
+//! Remembers everything: a write-ahead log, then memory, then Parquet segments, in one data directory.
+//!
+//! ```text
+//! submit ─▶ queue (bounded) ─▶ log (one sync for many) ─▶ state ─▶ answer
+//!                                                          │  hot rows, latest values
+//!                                                          └─▶ seal ─▶ segments ─▶ manifest ─▶ old log files go
+//! ```
+//!
+//! The same (asset, signal, source time, sequence) of changes, or (asset, source time, sequence) of frames, is one row,
+//! however often and in whatever order it comes. This crate must not know of SQL, HTTP, gateways or any domain, and
+//! never reads a clock: times come with the batches.
+
+mod codec;
+mod disk;
+mod log;
+mod record;
+mod stored;
+
+mod catalog;
+mod generation;
+mod latest;
+mod rows;
+mod state;
+pub mod table;
+
+mod checkpoint;
+mod manifest;
+mod recover;
+mod seal;
+mod segment;
+mod snapshot;
+mod store;
+mod writer;
+
+pub use catalog::Unacceptable;
+pub use disk::{Disk, DiskFile, SystemDisk};
+pub use latest::Latest;
+pub use log::Damage;
+pub use recover::{RecoverError, Recovery};
+pub use rows::entries_json;
+pub use snapshot::{Snapshot, TableSnapshot};
+pub use store::{OpenError, Receipt, Store, StoreOptions, StoreStats, SubmitError, read};

@@ -1,0 +1,198 @@
+//! The latest value of every signal of every asset, from memory. Knows no tables: it is fed rows that are durable.
+
+use std::collections::HashMap;
+
+use model::{AssetId, ConditionLevel, Entry, Observation, Timestamp, Value};
+
+/// The most native codes that are kept at once for one condition signal; further ones are not told apart.
+const ACTIVE_CODES_MAX: usize = 256;
+/// The most keys that are kept of one data set.
+const ENTRIES_MAX: usize = 4_096;
+
+/// The latest observations of one signal of one asset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Latest {
+    /// The asset.
+    pub asset: AssetId,
+    /// The profile that the signal belongs to.
+    pub profile: std::sync::Arc<model::Profile>,
+    /// What was observed; `signal` is its place in `profile`.
+    pub observation: Observation,
+    /// When it came in.
+    pub received: Timestamp,
+}
+
+/// What is known of one signal of one asset.
+#[derive(Debug, Clone)]
+struct Slot {
+    newest: (Timestamp, u32),
+    /// One observation; of a condition, one for each active native code.
+    current: Vec<(Observation, Timestamp)>,
+    /// The newest observation when it is not among `current`: it ended one of several active codes.
+    settled: Option<(Observation, Timestamp)>,
+}
+
+/// The latest values of one profile.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LatestTable {
+    /// By the code of the asset, then by the place of the signal.
+    slots: HashMap<u32, Vec<Option<Slot>>>,
+}
+
+impl LatestTable {
+    /// The newest (time, sequence) of a signal, in all that was ever applied.
+    pub(crate) fn newest(&self, asset: u32, signal: u16) -> Option<(Timestamp, u32)> {
+        self.slots.get(&asset)?.get(usize::from(signal))?.as_ref().map(|slot| slot.newest)
+    }
+
+    /// Takes in an observation; older ones than the latest change nothing.
+    pub(crate) fn apply(&mut self, asset: u32, observation: Observation, received: Timestamp) {
+        let slots = self.slots.entry(asset).or_default();
+        let place = usize::from(observation.signal);
+        if slots.len() <= place {
+            slots.resize(place + 1, None);
+        }
+        let key = (observation.time, observation.sequence);
+        match &mut slots[place] {
+            Some(slot) if key < slot.newest => {}
+            Some(slot) => {
+                slot.newest = key;
+                slot.settled = merge(&mut slot.current, observation, received);
+            }
+            empty => *empty = Some(Slot { newest: key, current: vec![(observation, received)], settled: None }),
+        }
+    }
+
+    /// All that has to be applied to an empty table to get this one.
+    pub(crate) fn to_restore(&self) -> impl Iterator<Item = (u32, &(Observation, Timestamp))> {
+        self.slots.iter().flat_map(|(asset, slots)| {
+            let observations = slots.iter().flatten().flat_map(|slot| slot.current.iter().chain(&slot.settled));
+            observations.map(|observation| (*asset, observation))
+        })
+    }
+
+    /// All of one asset, in the order of the signals.
+    pub(crate) fn of(&self, asset: u32) -> impl Iterator<Item = &(Observation, Timestamp)> {
+        self.slots.get(&asset).into_iter().flatten().flatten().flat_map(|slot| &slot.current)
+    }
+}
+
+/// Puts a newer observation beside or in place of what is current; gives it back where it only ended something.
+fn merge(
+    current: &mut Vec<(Observation, Timestamp)>,
+    newer: Observation,
+    received: Timestamp,
+) -> Option<(Observation, Timestamp)> {
+    match (&newer.value, current.first().map(|(observation, _)| &observation.value)) {
+        (Value::Condition(condition), Some(Value::Condition(_))) => {
+            // A NORMAL or UNAVAILABLE without a code speaks for the whole condition (MTConnect part 3, Condition).
+            let code = condition.native_code.clone();
+            if condition.level.is_active() || code.is_some() {
+                current.retain(|(old, _)| match &old.value {
+                    Value::Condition(old) => old.level.is_active() && old.native_code != code,
+                    _ => false,
+                });
+            } else {
+                current.clear();
+            }
+            if condition.level == ConditionLevel::Normal && !current.is_empty() {
+                return Some((newer, received));
+            }
+            if current.len() == ACTIVE_CODES_MAX {
+                current.remove(0);
+            }
+            current.push((newer, received));
+        }
+        (Value::Entries(_), Some(Value::Entries(_)))
+            if newer.statistic.as_ref().is_none_or(|statistic| statistic.reset_triggered.is_none()) =>
+        {
+            let (old, _) = current.remove(0);
+            current.clear();
+            current.push((merged_entries(&old, newer), received));
+        }
+        _ => {
+            current.clear();
+            current.push((newer, received));
+        }
+    }
+    None
+}
+
+/// A data set says only what changed; the latest value is the whole set.
+fn merged_entries(old: &Observation, mut newer: Observation) -> Observation {
+    if let (Value::Entries(old), Value::Entries(new)) = (&old.value, &newer.value) {
+        let mut all: Vec<(Box<str>, Entry)> = old.to_vec();
+        for (key, entry) in new.iter() {
+            match all.iter().position(|(known, _)| known == key) {
+                Some(place) => all[place].1 = entry.clone(),
+                None if all.len() < ENTRIES_MAX => all.push((key.clone(), entry.clone())),
+                None => {}
+            }
+        }
+        all.retain(|(_, entry)| *entry != Entry::Removed);
+        newer.value = Value::Entries(all.into());
+    }
+    newer
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Condition, Quality};
+
+    use super::*;
+
+    fn observation(seconds: i64, value: Value) -> Observation {
+        let time = Timestamp::from_millis(seconds * 1_000);
+        Observation { signal: 0, time, sequence: 0, quality: Quality::Good, value, statistic: None }
+    }
+
+    fn condition(level: ConditionLevel, code: &str) -> Value {
+        let native_code = (!code.is_empty()).then(|| code.into());
+        Value::Condition(Box::new(Condition { level, native_code, ..Condition::default() }))
+    }
+
+    fn check(said: Vec<Value>, expected: &[Value]) {
+        let mut latest = LatestTable::default();
+        for (second, value) in said.into_iter().enumerate() {
+            latest.apply(7, observation(second as i64, value), Timestamp::default());
+        }
+        let current: Vec<Value> = latest.of(7).map(|(observation, _)| observation.value.clone()).collect();
+        assert_eq!(current, expected);
+    }
+
+    #[test]
+    fn the_latest_by_source_time_wins_whatever_the_order() {
+        let mut latest = LatestTable::default();
+        latest.apply(7, observation(20, Value::Number(2.0)), Timestamp::default());
+        latest.apply(7, observation(10, Value::Number(1.0)), Timestamp::default());
+        assert_eq!(latest.of(7).next().unwrap().0.value, Value::Number(2.0));
+        assert_eq!(latest.newest(7, 0), Some((Timestamp::from_millis(20_000), 0)));
+    }
+
+    #[test]
+    fn active_conditions_stand_side_by_side_until_they_are_normal() {
+        use ConditionLevel::{Fault, Normal, Unavailable, Warning};
+        let (a, b) = (condition(Warning, "401"), condition(Fault, "402"));
+        check(vec![a.clone(), b.clone()], &[a.clone(), b.clone()]);
+        check(vec![condition(Normal, ""), a.clone(), b.clone()], &[a.clone(), b.clone()]);
+        check(vec![a.clone(), b.clone(), condition(Normal, "401")], std::slice::from_ref(&b));
+        check(vec![a.clone(), condition(Fault, "401")], &[condition(Fault, "401")]);
+        check(vec![a.clone(), b.clone(), condition(Normal, "")], &[condition(Normal, "")]);
+        check(vec![a.clone(), condition(Normal, "401")], &[condition(Normal, "401")]);
+        check(vec![a, b, condition(Unavailable, "")], &[condition(Unavailable, "")]);
+    }
+
+    #[test]
+    fn data_sets_are_whole() {
+        let set = |entries: &[(&str, Entry)]| {
+            Value::Entries(entries.iter().map(|(key, entry)| ((*key).into(), entry.clone())).collect())
+        };
+        check(
+            vec![
+                set(&[("a", Entry::Number(1.0)), ("b", Entry::Number(2.0))]),
+                set(&[("b", Entry::Removed), ("c", Entry::Text("x".into()))]),
+            ],
+            &[set(&[("a", Entry::Number(1.0)), ("c", Entry::Text("x".into()))])],
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! From a data directory to the state in memory: the manifest, the latest values, then the log. Reads, never writes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::{self, CheckpointError};
+use crate::codec::RecordError;
+use crate::log::{self, Damage};
+use crate::manifest::{Manifest, ManifestError};
+use crate::record::{self, Definitions, Record};
+use crate::state::{State, Table};
+
+/// What was found while opening.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Rows read back from the log.
+    pub rows: u64,
+    /// Stretches of the log that do not read. Those that are not `inside` are writes that a stop cut short; nothing in
+    /// them had been acknowledged.
+    pub damages: Vec<Damage>,
+}
+
+/// Why a data directory could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// There is nothing of ours.
+    #[error("`{0}` is no Tongmai data directory: it has no manifest.json")]
+    NoStore(PathBuf),
+    /// The manifest does not read.
+    #[error("failed to read what the data directory holds")]
+    Manifest(#[source] ManifestError),
+    /// The latest values do not read.
+    #[error("failed to restore the latest values")]
+    Checkpoint(#[source] CheckpointError),
+    /// A profile in the manifest cannot be.
+    #[error("failed to restore profile: {0}")]
+    Profile(String),
+    /// A log file does not read.
+    #[error("failed to read the log `{path}`")]
+    Log {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A record is whole, but says something that this program does not understand.
+    #[error("log `{path}`, record at byte {offset}: {reason}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Reads all of `dir`.
+pub(crate) fn recover(dir: &Path) -> Result<(State, Manifest, Recovery), RecoverError> {
+    let manifest = Manifest::read(dir).map_err(RecoverError::Manifest)?;
+    let mut state = State::new(dir);
+    for table in &manifest.tables {
+        let profile = model::Profile::try_from(table.profile.clone());
+        let profile = profile.map_err(|error| RecoverError::Profile(error.to_string()))?;
+        let id = profile.id().into();
+        let mut restored = Table::new(profile.into());
+        restored.segments.clone_from(&table.segments);
+        state.tables.insert(id, restored);
+    }
+    if let Some(latest) = &manifest.latest {
+        checkpoint::read(&dir.join(latest), &mut state).map_err(RecoverError::Checkpoint)?;
+    }
+    for (source, position) in &manifest.cursors {
+        state.cursors.insert(source.as_str().into(), position.as_str().into());
+    }
+    let mut recovery = Recovery::default();
+    let folder = dir.join("log");
+    for (number, path) in log::files(&folder).map_err(|source| RecoverError::Log { path: folder.clone(), source })? {
+        if number >= manifest.log_first {
+            replay(&path, &mut state, &mut recovery)?;
+        }
+    }
+    Ok((state, manifest, recovery))
+}
+
+fn replay(path: &Path, state: &mut State, recovery: &mut Recovery) -> Result<(), RecoverError> {
+    let mut definitions = Definitions::new();
+    let mut outcome = Ok(());
+    let damages = log::read_records(path, |bytes, offset| {
+        if outcome.is_ok() {
+            outcome = replay_record(bytes, &mut definitions, state)
+                .map(|rows| recovery.rows += rows)
+                .map_err(|reason| RecoverError::Record { path: path.to_owned(), offset, reason });
+        }
+    });
+    recovery.damages.extend(damages.map_err(|source| RecoverError::Log { path: path.to_owned(), source })?);
+    outcome
+}
+
+fn replay_record(bytes: &[u8], definitions: &mut Definitions, state: &mut State) -> Result<u64, String> {
+    match record::decode(bytes, definitions).map_err(|error: RecordError| error.to_string())? {
+        Record::Profile => Ok(0),
+        Record::Batch { batch, cursor } => {
+            state.admit(&batch).map_err(|error| error.to_string())?;
+            Ok(state.apply(&batch, cursor.as_ref()).accepted)
+        }
+    }
+}

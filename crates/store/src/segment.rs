@@ -1,0 +1,197 @@
+//! Segments: rows of one profile in a Parquet file, sorted by asset and time. A segment is written whole, synced and
+//! renamed before it counts, and never changed afterwards. This module must not know of the log or of who asks.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::{DataType, TimestampNanosecondType};
+use model::{Profile, Shape, Timestamp};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, SortingColumn};
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+use serde::{Deserialize, Serialize};
+
+use crate::disk::sync_parent;
+use crate::stored::StoredProfile;
+use crate::table;
+
+const ROW_GROUP_ROWS: usize = 131_072;
+
+/// One segment, as the manifest lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Segment {
+    /// The file, relative to the data directory.
+    pub(crate) file: PathBuf,
+    /// How many rows it has.
+    pub(crate) rows: u64,
+    /// How large it is.
+    pub(crate) bytes: u64,
+    /// The earliest source time, in nanoseconds since the epoch.
+    pub(crate) time_min_ns: i64,
+    /// The latest source time.
+    pub(crate) time_max_ns: i64,
+}
+
+impl Segment {
+    pub(crate) fn covers(&self, time: Timestamp) -> bool {
+        (self.time_min_ns..=self.time_max_ns).contains(&time.nanos())
+    }
+}
+
+/// Why a segment could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SegmentError {
+    /// The file system refused.
+    #[error("failed to {operation} `{path}`")]
+    File {
+        /// What was tried.
+        operation: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The file is no Parquet file, or not one of ours.
+    #[error("failed to {operation} segment `{path}`")]
+    Parquet {
+        /// What was tried.
+        operation: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: ParquetError,
+    },
+}
+
+/// Writes `rows` as segment `number` of `profile` below `dir`; when it returns, the file is durable.
+///
+/// # Errors
+/// When the disk refuses; nothing but a temporary file is left behind then.
+pub(crate) fn write(dir: &Path, number: u64, profile: &Profile, rows: &RecordBatch) -> Result<Segment, SegmentError> {
+    let sorted = sort(profile, rows);
+    let time = sorted.column_by_name("time").expect("every table has a time").as_primitive::<TimestampNanosecondType>();
+    let time_min_ns = arrow::compute::min(time).unwrap_or(0);
+    let time_max_ns = arrow::compute::max(time).unwrap_or(0);
+    let date = Timestamp::from_nanos(time_min_ns).to_string();
+    let file = Path::new("segments")
+        .join(profile.id())
+        .join(date.get(..10).unwrap_or("undated"))
+        .join(format!("{number:012}.parquet"));
+    let path = dir.join(&file);
+    let temporary = path.with_extension("tmp");
+    let failed = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |source| SegmentError::File { operation, path, source }
+    };
+    let folder = path.parent().expect("the path was joined");
+    create_folders(dir, folder).map_err(failed("make", folder))?;
+    let output = File::create(&temporary).map_err(failed("make", &temporary))?;
+    let parquet = |source| SegmentError::Parquet { operation: "write", path: path.clone(), source };
+    let properties = properties(profile, &sorted);
+    let mut writer = ArrowWriter::try_new(output, sorted.schema(), Some(properties)).map_err(parquet)?;
+    writer.write(&sorted).map_err(parquet)?;
+    let output = writer.into_inner().map_err(parquet)?;
+    output.sync_all().map_err(failed("sync", &temporary))?;
+    fs::rename(&temporary, &path).map_err(failed("rename", &temporary))?;
+    sync_parent(&path).map_err(failed("sync the folder of", &path))?;
+    let bytes = fs::metadata(&path).map_err(failed("look at", &path))?.len();
+    Ok(Segment { file, rows: sorted.num_rows() as u64, bytes, time_min_ns, time_max_ns })
+}
+
+/// Makes `folder` below `dir`, each new name durable.
+fn create_folders(dir: &Path, folder: &Path) -> io::Result<()> {
+    if folder.is_dir() || folder == dir {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        create_folders(dir, parent)?;
+    }
+    fs::create_dir(folder)?;
+    sync_parent(folder)
+}
+
+/// The names of the columns that segments of `shape` are sorted by.
+fn sort_columns(shape: Shape) -> &'static [&'static str] {
+    match shape {
+        Shape::Changes => &["asset", "signal", "time", "sequence"],
+        Shape::Frames => &["asset", "time", "sequence"],
+    }
+}
+
+fn sort(profile: &Profile, rows: &RecordBatch) -> RecordBatch {
+    let columns: Vec<SortColumn> = sort_columns(profile.shape())
+        .iter()
+        .map(|name| {
+            let values = Arc::clone(rows.column_by_name(name).expect("every table has its key columns"));
+            SortColumn { values, options: None }
+        })
+        .collect();
+    let order = lexsort_to_indices(&columns, None).expect("key columns can be sorted");
+    take_record_batch(rows, &order).expect("the indices are of these rows")
+}
+
+fn properties(profile: &Profile, rows: &RecordBatch) -> WriterProperties {
+    let definition = serde_json::to_string(&StoredProfile::from(profile)).unwrap_or_default();
+    let sorting = sort_columns(profile.shape()).iter().map(|name| SortingColumn {
+        column_idx: rows.schema().index_of(name).expect("every table has its key columns") as i32,
+        descending: false,
+        nulls_first: false,
+    });
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_sorting_columns(Some(sorting.collect()))
+        .set_key_value_metadata(Some(vec![
+            KeyValue::new(table::META_PROFILE.to_owned(), profile.id().to_owned()),
+            KeyValue::new(table::META_DEFINITION.to_owned(), definition),
+        ]));
+    for field in rows.schema().fields() {
+        if matches!(field.data_type(), DataType::Timestamp(..) | DataType::Int64 | DataType::UInt32) {
+            let column = ColumnPath::from(field.name().as_str());
+            properties = properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+        }
+    }
+    properties.build()
+}
+
+/// Reads the columns of the keys of the segment at `path`.
+///
+/// # Errors
+/// When the file is missing or damaged.
+pub(crate) fn read_keys(path: &Path, shape: Shape) -> Result<Vec<RecordBatch>, SegmentError> {
+    let parquet = |source| SegmentError::Parquet { operation: "read", path: path.to_owned(), source };
+    let file =
+        File::open(path).map_err(|source| SegmentError::File { operation: "open", path: path.to_owned(), source })?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), sort_columns(shape).iter().copied());
+    let reader = builder.with_projection(mask).with_batch_size(65_536).build().map_err(parquet)?;
+    reader.collect::<Result<Vec<_>, _>>().map_err(|error| parquet(error.into()))
+}
+
+/// Removes files below `dir/segments` that `known` does not list: what a stop left unfinished.
+pub(crate) fn remove_unknown(dir: &Path, known: &dyn Fn(&Path) -> bool) {
+    let mut folders = vec![dir.join("segments")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if matches!(path.extension().and_then(|end| end.to_str()), Some("parquet" | "tmp"))
+                && !path.strip_prefix(dir).is_ok_and(known)
+                && fs::remove_file(&path).is_ok()
+            {
+                tracing::info!(path = %path.display(), "removed an unfinished segment; its rows are in the log");
+            }
+        }
+    }
+}

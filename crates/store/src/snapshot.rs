@@ -1,0 +1,67 @@
+//! What readers get: all rows at one moment, as segments and chunks in memory. Holds no lock and sees no later row.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use model::{AssetId, Profile};
+
+use crate::latest::Latest;
+use crate::state::{State, Table};
+
+/// All tables at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// In the order of their profiles' names.
+    pub tables: Vec<TableSnapshot>,
+}
+
+/// All rows of one profile at one moment.
+#[derive(Debug, Clone)]
+pub struct TableSnapshot {
+    /// The union of all profiles of that name.
+    pub profile: Arc<Profile>,
+    /// The schema of `rows`; segments may have fewer columns.
+    pub schema: SchemaRef,
+    /// Parquet files.
+    pub segments: Vec<PathBuf>,
+    /// Rows that are in no segment.
+    pub rows: Vec<RecordBatch>,
+    /// The assets that are known of it.
+    pub assets: Vec<AssetId>,
+}
+
+pub(crate) fn of(state: &mut State) -> Snapshot {
+    let dir = state.dir().to_owned();
+    let table = |table: &mut Table| {
+        table.cut();
+        let chunks = table.sealing.iter().chain([&table.hot]).flat_map(|generation| generation.chunks());
+        TableSnapshot {
+            profile: Arc::clone(table.profile()),
+            schema: Arc::clone(table.schema()),
+            segments: table.segments.iter().map(|segment| dir.join(&segment.file)).collect(),
+            rows: chunks.cloned().collect(),
+            assets: table.assets().ids().to_vec(),
+        }
+    };
+    Snapshot { tables: state.tables.values_mut().map(table).collect() }
+}
+
+pub(crate) fn current(state: &State, asset: Option<&AssetId>) -> Vec<Latest> {
+    let mut all = Vec::new();
+    for table in state.tables.values() {
+        for (code, id) in table.assets().ids().iter().enumerate() {
+            if asset.is_some_and(|asset| asset != id) {
+                continue;
+            }
+            all.extend(table.latest().of(code as u32).map(|(observation, received)| Latest {
+                asset: id.clone(),
+                profile: Arc::clone(table.profile()),
+                observation: observation.clone(),
+                received: *received,
+            }));
+        }
+    }
+    all
+}

@@ -1,0 +1,338 @@
+//! Everything a store has in memory: per profile its table, hot rows, latest values and segments. Rows are applied here
+//! after the log has them, live and on recovery alike, by the same code in the same order. No I/O but reading the keys
+//! of segments.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::StringArray;
+use arrow::datatypes::SchemaRef;
+use model::{Batch, Changes, Column, Cursor, Frames, Observation, Profile, Quality, Rows, Value};
+
+use crate::catalog::{self, Assets, Places, Unacceptable};
+use crate::generation::{Generation, RowKey, SortedKeys, Words};
+use crate::latest::LatestTable;
+use crate::rows::RowsBuilder;
+use crate::segment::{self, Segment};
+use crate::table;
+
+/// How many segments' keys are kept at hand for telling late rows from repeats.
+const SEGMENT_KEYS_MAX: usize = 8;
+
+/// All of one profile.
+#[derive(Debug)]
+pub(crate) struct Table {
+    profile: Arc<Profile>,
+    schema: SchemaRef,
+    signals: Arc<StringArray>,
+    assets: Assets,
+    places: Places,
+    latest: LatestTable,
+    pub(crate) segments: Vec<Segment>,
+    /// Grows.
+    pub(crate) hot: Generation,
+    /// Is being written to a segment.
+    pub(crate) sealing: Option<Generation>,
+    segment_keys: VecDeque<(PathBuf, SortedKeys)>,
+}
+
+/// Which rows of a batch were new.
+pub(crate) struct Applied {
+    pub(crate) accepted: u64,
+    pub(crate) duplicates: u64,
+    /// One entry per row, when there were duplicates.
+    pub(crate) fresh: Option<Vec<bool>>,
+}
+
+impl Table {
+    pub(crate) fn new(profile: Arc<Profile>) -> Self {
+        let signals = profile.signals().iter().map(|signal| &*signal.id);
+        Self {
+            schema: table::schema(&profile),
+            signals: Arc::new(StringArray::from_iter_values(signals)),
+            hot: Generation::new(&profile),
+            profile,
+            assets: Assets::default(),
+            places: Places::default(),
+            latest: LatestTable::default(),
+            segments: Vec::new(),
+            sealing: None,
+            segment_keys: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub(crate) fn assets(&self) -> &Assets {
+        &self.assets
+    }
+
+    pub(crate) fn latest(&self) -> &LatestTable {
+        &self.latest
+    }
+
+    fn words(&mut self) -> Words {
+        let (schema, signals) = (Arc::clone(&self.schema), Arc::clone(&self.signals));
+        Words { schema, assets: self.assets.texts(), signals }
+    }
+
+    /// Makes all hot rows visible as chunks.
+    pub(crate) fn cut(&mut self) {
+        let words = self.words();
+        self.hot.cut(&words);
+    }
+
+    /// Makes room for what `given` has beyond this table's profile.
+    fn admit(&mut self, given: &Arc<Profile>, assets: usize) -> Result<(), Unacceptable> {
+        if !self.assets.has_room_for(assets) {
+            return Err(Unacceptable::Assets { profile: self.profile.id().to_owned() });
+        }
+        if self.places.knows(given) {
+            return Ok(());
+        }
+        catalog::check(given)?;
+        if let Some(grown) = catalog::union(&self.profile, given)? {
+            let before = self.words();
+            self.profile = Arc::new(grown);
+            self.schema = table::schema(&self.profile);
+            self.signals = Arc::new(StringArray::from_iter_values(self.profile.signals().iter().map(|s| &*s.id)));
+            self.places = Places::default();
+            self.hot.grow(&self.profile, &before, &self.schema);
+            if let Some(sealing) = &mut self.sealing {
+                sealing.grow(&self.profile, &before, &self.schema);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the row is kept already. A segment that does not read keeps nothing: the row is then taken again.
+    fn is_known(&mut self, dir: &Path, asset: u32, key: RowKey) -> bool {
+        let shape = self.profile.shape();
+        if !self.hot.has_keys_of(asset) {
+            self.cut();
+        }
+        if self.hot.contains(asset, key, shape)
+            || self.sealing.as_mut().is_some_and(|sealing| sealing.contains(asset, key, shape))
+        {
+            return true;
+        }
+        let covering: Vec<PathBuf> =
+            self.segments.iter().filter(|segment| segment.covers(key.1)).map(|segment| segment.file.clone()).collect();
+        for file in covering {
+            if !self.segment_keys.iter().any(|(known, _)| *known == file) {
+                let chunks = segment::read_keys(&dir.join(&file), shape).unwrap_or_else(|error| {
+                    tracing::error!(%error, "a segment does not read; late rows are not compared with it");
+                    Vec::new()
+                });
+                let (assets, profile) = (&mut self.assets, &self.profile);
+                let code = |text: &str| text.parse().map_or(u32::MAX, |asset| assets.code(&asset));
+                let place = |text: &str| profile.signal_index(text).unwrap_or(u16::MAX);
+                let keys = SortedKeys::new(&chunks, shape, code, place);
+                self.segment_keys.truncate(SEGMENT_KEYS_MAX - 1);
+                self.segment_keys.push_front((file.clone(), keys));
+            }
+            let keys = self.segment_keys.iter().find(|(known, _)| *known == file);
+            if keys.is_some_and(|(_, keys)| keys.contains(asset, key)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a row is new: it is when it is newer than all before it, and otherwise when it is nowhere.
+    fn is_new(&mut self, dir: &Path, asset: u32, key: RowKey) -> bool {
+        let newest = self.latest.newest(asset, key.0);
+        newest.is_none_or(|newest| (key.1, key.2) > newest) || !self.is_known(dir, asset, key)
+    }
+
+    fn apply_changes(&mut self, dir: &Path, batch: &Batch, changes: &Changes) -> Vec<bool> {
+        let profile = Arc::clone(&self.profile);
+        let places = self.places.of(&batch.profile, &profile);
+        let codes: Vec<u32> = changes.assets.iter().map(|asset| self.assets.code(asset)).collect();
+        let mut statistics = changes.statistic.iter().peekable();
+        let mut fresh = Vec::with_capacity(changes.len());
+        for row in 0..changes.len() {
+            let (asset, signal) = (codes[usize::from(changes.asset[row])], places[usize::from(changes.signal[row])]);
+            let key = (signal, changes.time[row], changes.sequence[row]);
+            let statistic = statistics.next_if(|(place, _)| *place as usize == row).map(|(_, statistic)| statistic);
+            let new = self.is_new(dir, asset, key);
+            fresh.push(new);
+            if !new {
+                continue;
+            }
+            let observation = Observation {
+                signal,
+                time: key.1,
+                sequence: key.2,
+                quality: changes.quality[row],
+                value: changes.value[row].clone(),
+                statistic: statistic.cloned(),
+            };
+            if let RowsBuilder::Changes(builder) = self.hot.row(asset, key) {
+                builder.push(asset, signal, batch.received, &observation);
+            }
+            self.latest.apply(asset, observation, batch.received);
+            if self.hot.needs_cut() {
+                self.cut();
+            }
+        }
+        fresh
+    }
+
+    fn apply_frames(&mut self, dir: &Path, batch: &Batch, frames: &Frames) -> Vec<bool> {
+        let profile = Arc::clone(&self.profile);
+        let places = self.places.of(&batch.profile, &profile);
+        let codes: Vec<u32> = frames.assets.iter().map(|asset| self.assets.code(asset)).collect();
+        let mut fresh = Vec::with_capacity(frames.len());
+        for row in 0..frames.len() {
+            let asset = codes[usize::from(frames.asset[row])];
+            let key = (0, frames.time[row], frames.sequence[row]);
+            // A frame is as new as its newest signal: frames have no signal of their own to look at.
+            let newest = places.iter().filter_map(|place| self.latest.newest(asset, *place)).max();
+            let new = newest.is_none_or(|newest| (key.1, key.2) > newest) || !self.is_known(dir, asset, key);
+            fresh.push(new);
+            if !new {
+                continue;
+            }
+            if let RowsBuilder::Frames(builder) = self.hot.row(asset, key) {
+                builder.push(asset, batch.received, frames, row, &places, &profile);
+            }
+            for observation in frame_observations(frames, row, &places) {
+                self.latest.apply(asset, observation, batch.received);
+            }
+            if self.hot.needs_cut() {
+                self.cut();
+            }
+        }
+        fresh
+    }
+
+    /// Takes in a checkpoint of latest values; no rows are added.
+    fn restore_latest(&mut self, batch: &Batch) {
+        let profile = Arc::clone(&self.profile);
+        let places = self.places.of(&batch.profile, &profile);
+        match &batch.rows {
+            Rows::Changes(changes) => {
+                for row in 0..changes.len() {
+                    let asset = self.assets.code(changes.asset_of(row));
+                    let observation = Observation {
+                        signal: places[usize::from(changes.signal[row])],
+                        time: changes.time[row],
+                        sequence: changes.sequence[row],
+                        quality: changes.quality[row],
+                        value: changes.value[row].clone(),
+                        statistic: changes.statistic_of(row).cloned().map(Box::new),
+                    };
+                    self.latest.apply(asset, observation, batch.received);
+                }
+            }
+            Rows::Frames(frames) => {
+                for row in 0..frames.len() {
+                    let asset = self.assets.code(&frames.assets[usize::from(frames.asset[row])]);
+                    for observation in frame_observations(frames, row, &places) {
+                        self.latest.apply(asset, observation, batch.received);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What row `row` says of each signal that it speaks of, with the signals' places in the table.
+fn frame_observations<'a>(
+    frames: &'a Frames,
+    row: usize,
+    places: &'a [u16],
+) -> impl Iterator<Item = Observation> + use<'a> {
+    let quality = move |signal: usize| {
+        let mut exceptions = frames.exceptions.iter();
+        exceptions.find(|exception| exception.row as usize == row && usize::from(exception.signal) == signal)
+    };
+    frames.columns.iter().enumerate().filter_map(move |(signal, column)| {
+        let value = match column {
+            Column::Integers(rows) => rows[row].map(Value::Integer),
+            Column::Numbers(rows) => rows[row].map(Value::Number),
+            Column::Texts(rows) => rows[row].clone().map(Value::Text),
+        };
+        let quality = quality(signal).map(|exception| exception.quality);
+        if value.is_none() && quality.is_none() {
+            return None;
+        }
+        Some(Observation {
+            signal: places[signal],
+            time: frames.time[row],
+            sequence: frames.sequence[row],
+            quality: quality.unwrap_or(Quality::Good),
+            value: value.unwrap_or_default(),
+            statistic: None,
+        })
+    })
+}
+
+/// All tables and positions.
+#[derive(Debug)]
+pub(crate) struct State {
+    dir: PathBuf,
+    pub(crate) tables: BTreeMap<Box<str>, Table>,
+    pub(crate) cursors: HashMap<Box<str>, Box<str>>,
+}
+
+impl State {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), tables: BTreeMap::new(), cursors: HashMap::new() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes sure that `batch` can be applied, now or after it has been logged.
+    ///
+    /// # Errors
+    /// When it contradicts what is kept.
+    pub(crate) fn admit(&mut self, batch: &Batch) -> Result<(), Unacceptable> {
+        let (assets, exceptions) = match &batch.rows {
+            Rows::Changes(changes) => (&changes.assets, None),
+            Rows::Frames(frames) => (&frames.assets, Some(&frames.exceptions)),
+        };
+        assert!(exceptions.is_none_or(|list| list.is_sorted_by_key(|one| one.row)), "exceptions are in order of rows");
+        catalog::check(&batch.profile)?;
+        let distinct: HashSet<_> = assets.iter().collect();
+        let table = self.tables.entry(batch.profile.id().into());
+        table.or_insert_with(|| Table::new(Arc::clone(&batch.profile))).admit(&batch.profile, distinct.len())
+    }
+
+    /// Applies a batch that [`State::admit`] let in and that is in the log.
+    pub(crate) fn apply(&mut self, batch: &Batch, cursor: Option<&Cursor>) -> Applied {
+        let table = self.tables.get_mut(batch.profile.id()).expect("the batch was admitted");
+        let fresh = match &batch.rows {
+            Rows::Changes(changes) => table.apply_changes(&self.dir, batch, changes),
+            Rows::Frames(frames) => table.apply_frames(&self.dir, batch, frames),
+        };
+        if let Some(cursor) = cursor {
+            self.cursors.insert(cursor.source.clone(), cursor.position.clone());
+        }
+        let accepted = fresh.iter().filter(|new| **new).count() as u64;
+        let duplicates = fresh.len() as u64 - accepted;
+        Applied { accepted, duplicates, fresh: (duplicates > 0).then_some(fresh) }
+    }
+
+    /// Takes in latest values that a checkpoint kept.
+    pub(crate) fn restore_latest(&mut self, batch: &Batch) -> Result<(), Unacceptable> {
+        self.admit(batch)?;
+        self.tables.get_mut(batch.profile.id()).expect("the batch was admitted").restore_latest(batch);
+        Ok(())
+    }
+
+    /// Rows that are in no segment yet, and are not being written to one.
+    pub(crate) fn hot_rows(&self) -> usize {
+        self.tables.values().map(|table| table.hot.rows()).sum()
+    }
+}

@@ -1,0 +1,287 @@
+//! The store of one data directory: who may open it, what can be asked of it, and how a batch gets in.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use model::{AssetId, Batch, Cursor};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::catalog::Unacceptable;
+use crate::disk::Disk;
+use crate::latest::Latest;
+use crate::manifest::{Manifest, ManifestError};
+use crate::recover::{RecoverError, Recovery, recover};
+use crate::segment;
+use crate::snapshot::{self, Snapshot};
+use crate::state::State;
+use crate::writer::{Command, Health, Writer};
+
+/// How often a reader begins anew when the log moves on under it.
+const READ_ATTEMPTS_MAX: usize = 5;
+/// Batches that a subscriber may be behind before it is told that it missed some.
+const CHANGES_QUEUE: usize = 1_024;
+
+/// How a store is kept. The defaults suit a plant on a small box.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The data directory; made if it is not there.
+    pub dir: PathBuf,
+    /// Rows in memory that make a new set of segments due. Twice as many are the most there will be.
+    pub hot_rows_max: usize,
+    /// Bytes in the log that make it due.
+    pub log_bytes_max: u64,
+    /// Batches that may wait to be written.
+    pub queue_batches: usize,
+}
+
+impl StoreOptions {
+    /// The defaults, for `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), hot_rows_max: 262_144, log_bytes_max: 64 << 20, queue_batches: 32 }
+    }
+}
+
+/// Why a data directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file system refused.
+    #[error("failed to {operation} `{path}`")]
+    File {
+        /// What was tried.
+        operation: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Another process writes there.
+    #[error("`{0}` is in use by another Tongmai: only one may write to a data directory")]
+    InUse(PathBuf),
+    /// What is there does not read.
+    #[error("failed to open the data directory")]
+    Recover(#[source] RecoverError),
+    /// The first manifest could not be written.
+    #[error("failed to begin the data directory")]
+    Manifest(#[source] ManifestError),
+}
+
+/// What became of a batch that is now durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// Rows that are new.
+    pub accepted: u64,
+    /// Rows that were there already.
+    pub duplicates: u64,
+}
+
+/// Why a batch was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SubmitError {
+    /// Nothing can be written at present.
+    #[error("{0}")]
+    Refused(Arc<str>),
+    /// This batch can never be kept.
+    #[error("{0}")]
+    Unacceptable(Unacceptable),
+    /// The batch is larger than a log record may be.
+    #[error("the batch takes {bytes} bytes in the log, more than a record may have")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// How the store is doing.
+#[derive(Debug, Clone, Default)]
+pub struct StoreStats {
+    /// Why the log or segments cannot be written at present.
+    pub trouble: Option<Arc<str>>,
+    /// Rows accepted since the start.
+    pub accepted: u64,
+    /// Rows that were there already, since the start.
+    pub duplicates: u64,
+    /// Syncs of the log since the start.
+    pub syncs: u64,
+    /// Bytes written to the log since the start.
+    pub log_bytes: u64,
+    /// Batches waiting to be written.
+    pub queued_batches: usize,
+    /// Rows in memory only beside the log.
+    pub hot_rows: usize,
+    /// Segments.
+    pub segments: usize,
+    /// Bytes in segments.
+    pub segment_bytes: u64,
+}
+
+pub(crate) struct Shared {
+    pub(crate) state: Mutex<State>,
+    pub(crate) health: Mutex<Health>,
+    pub(crate) changes: broadcast::Sender<Arc<Batch>>,
+}
+
+impl Shared {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A data directory, open for writing.
+pub struct Store {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    writer: Option<JoinHandle<()>>,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the data directory of `options`, making it if it is not there.
+    ///
+    /// # Errors
+    /// When it is in use, cannot be written to, or does not read.
+    pub fn open(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<(Self, Recovery), OpenError> {
+        let dir = options.dir.clone();
+        let failed = |operation, path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::File { operation, path, source }
+        };
+        for folder in ["", "log", "segments", "latest"] {
+            let folder = dir.join(folder);
+            fs::create_dir_all(&folder).map_err(failed("make the folder", &folder))?;
+        }
+        let path = dir.join("LOCK");
+        let lock = File::create(&path).map_err(failed("make", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir)),
+            Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+        }
+        if !Manifest::exists(&dir) {
+            Manifest::empty().write(&dir).map_err(OpenError::Manifest)?;
+        }
+        let (state, manifest, recovery) = recover(&dir).map_err(OpenError::Recover)?;
+        let files: Vec<&PathBuf> =
+            manifest.tables.iter().flat_map(|table| &table.segments).map(|segment| &segment.file).collect();
+        segment::remove_unknown(&dir, &|file| files.iter().any(|known| *known == file));
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            health: Mutex::default(),
+            changes: broadcast::Sender::new(CHANGES_QUEUE),
+        });
+        let (commands, queue) = mpsc::channel(options.queue_batches);
+        let writer =
+            Writer::new(options, disk, manifest, Arc::clone(&shared)).map_err(failed("read", &dir.join("log")))?;
+        let writer = std::thread::Builder::new()
+            .name("log".into())
+            .spawn(move || writer.run(queue))
+            .map_err(failed("start the writer of", &dir))?;
+        Ok((Self { shared, commands, writer: Some(writer), _lock: lock }, recovery))
+    }
+
+    /// Queues `batch`, waiting for room, and returns when it is durable together with `cursor`.
+    ///
+    /// # Errors
+    /// When it is not: see [`SubmitError`]. It may be submitted again.
+    pub fn submit(
+        &self,
+        batch: Arc<Batch>,
+        cursor: Option<Cursor>,
+    ) -> impl Future<Output = Result<Receipt, SubmitError>> + Send + 'static {
+        let commands = self.commands.clone();
+        async move {
+            let (answer, outcome) = oneshot::channel();
+            let command = Command::Append { batch, cursor, answer };
+            commands.send(command).await.map_err(|_| SubmitError::Closed)?;
+            outcome.await.unwrap_or(Err(SubmitError::Closed))
+        }
+    }
+
+    /// Writes the rows in memory to segments, and returns when these count.
+    ///
+    /// # Errors
+    /// When the disk refuses; the rows stay in memory and in the log.
+    pub async fn seal(&self) -> Result<(), SubmitError> {
+        let (answer, outcome) = oneshot::channel();
+        self.commands.send(Command::Seal { answer }).await.map_err(|_| SubmitError::Closed)?;
+        outcome.await.unwrap_or(Err(SubmitError::Closed))
+    }
+
+    /// Batches of new rows, from now on, as they become durable.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Batch>> {
+        self.shared.changes.subscribe()
+    }
+
+    /// All rows at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        snapshot::of(&mut self.shared.state())
+    }
+
+    /// The latest value of every signal, of `asset` or of all.
+    pub fn current(&self, asset: Option<&AssetId>) -> Vec<Latest> {
+        snapshot::current(&self.shared.state(), asset)
+    }
+
+    /// The last durable position of `source`.
+    pub fn cursor(&self, source: &str) -> Option<Box<str>> {
+        self.shared.state().cursors.get(source).cloned()
+    }
+
+    /// How it is doing.
+    pub fn stats(&self) -> StoreStats {
+        let mut stats = self.shared.health().stats();
+        stats.queued_batches = self.commands.max_capacity() - self.commands.capacity();
+        let state = self.shared.state();
+        stats.hot_rows = state.hot_rows();
+        for segment in state.tables.values().flat_map(|table| &table.segments) {
+            stats.segments += 1;
+            stats.segment_bytes += segment.bytes;
+        }
+        stats
+    }
+
+    /// Writes what is queued, ends the writer and gives the directory free. Blocks until that is done.
+    pub fn close(mut self) {
+        let (commands, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.commands, commands));
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// Reads the data directory `dir` as it is now, also while another process writes to it.
+///
+/// # Errors
+/// When it is none, or does not read.
+pub fn read(dir: &Path) -> Result<(Snapshot, Recovery), OpenError> {
+    if !Manifest::exists(dir) {
+        return Err(OpenError::Recover(RecoverError::NoStore(dir.to_owned())));
+    }
+    let mut attempt = 1;
+    loop {
+        let log_first = Manifest::read(dir).map(|manifest| manifest.log_first);
+        let outcome = recover(dir);
+        let moved_on = match (&log_first, Manifest::read(dir)) {
+            (Ok(before), Ok(after)) => *before != after.log_first,
+            _ => true,
+        };
+        match outcome {
+            Ok((mut state, _, recovery)) if !moved_on => return Ok((snapshot::of(&mut state), recovery)),
+            Err(error) if !moved_on || attempt == READ_ATTEMPTS_MAX => return Err(OpenError::Recover(error)),
+            Ok((mut state, _, recovery)) if attempt == READ_ATTEMPTS_MAX => {
+                return Ok((snapshot::of(&mut state), recovery));
+            }
+            _ => attempt += 1,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What was acknowledged survives restarts, full disks and damaged files; what was not is refused politely.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::Cursor;
+use store::{Disk, DiskFile, OpenError, Receipt, Store, StoreOptions, SubmitError, SystemDisk};
+
+use crate::press::{batch, open, profile, rows, submit, wait};
+
+#[test]
+fn acknowledged_rows_and_their_cursor_are_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let press = profile();
+    let cursor = Cursor { source: "agent".into(), position: "1:42".into() };
+    let receipt = wait(store.submit(batch(&press, &[(1, 0, 10, 0, 1.0), (1, 1, 10, 0, 2.0)]), Some(cursor))).unwrap();
+    assert_eq!(receipt, Receipt { accepted: 2, duplicates: 0 });
+    store.close();
+    for _ in 0..2 {
+        let store = open(dir.path());
+        assert_eq!(rows(&store.snapshot()), [(1, 0, 10, 0, 1.0), (1, 1, 10, 0, 2.0)]);
+        assert_eq!(store.cursor("agent").as_deref(), Some("1:42"));
+        assert_eq!(store.current(None).len(), 2);
+        wait(store.seal()).unwrap();
+        store.close();
+    }
+    assert_eq!(fs::read_dir(dir.path().join("log")).unwrap().count(), 0, "sealed rows need no log");
+}
+
+#[test]
+fn only_one_may_write_and_others_may_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    submit(&store, batch(&profile(), &[(1, 0, 10, 0, 1.0)])).unwrap();
+    assert!(matches!(Store::open(StoreOptions::new(dir.path()), Arc::new(SystemDisk)), Err(OpenError::InUse(_))));
+    assert_eq!(rows(&store::read(dir.path()).unwrap().0).len(), 1);
+}
+
+#[test]
+fn a_folder_that_is_no_data_directory_is_not_taken_for_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = store::read(dir.path()).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("is no Tongmai data directory"), "{cause}");
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_a_damaged_record_costs_only_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let press = profile();
+    for second in 0..3 {
+        submit(&store, batch(&press, &[(1, 0, second, 0, 1.0)])).unwrap();
+    }
+    store.close();
+    let log = fs::read_dir(dir.path().join("log")).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&log).unwrap();
+
+    fs::write(&log, &whole[..whole.len() - 3]).unwrap();
+    let (store, recovery) = Store::open(StoreOptions::new(dir.path()), Arc::new(SystemDisk)).unwrap();
+    assert_eq!(rows(&store.snapshot()).len(), 2);
+    assert_eq!(recovery.damages.len(), 1);
+    assert!(!recovery.damages[0].inside);
+    store.close();
+
+    // A record of one row is the 40-odd bytes at the end: flip a bit in the one before the last.
+    let mut flipped = whole.clone();
+    let record = whole.len() / 2 + whole.len() / 4;
+    flipped[record] ^= 1;
+    fs::write(&log, &flipped).unwrap();
+    let (store, recovery) = Store::open(StoreOptions::new(dir.path()), Arc::new(SystemDisk)).unwrap();
+    assert!(!rows(&store.snapshot()).is_empty() || !recovery.damages.is_empty());
+    assert_eq!(recovery.damages.len(), 1, "{recovery:?}");
+    store.close();
+}
+
+/// A disk that is full while the switch says so: half of what is appended then gets through.
+struct FullDisk(Arc<AtomicBool>);
+
+struct FullDiskFile(Box<dyn DiskFile>, Arc<AtomicBool>);
+
+impl Disk for FullDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(FullDiskFile(SystemDisk.create(path)?, Arc::clone(&self.0))))
+    }
+}
+
+impl DiskFile for FullDiskFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.1.load(Ordering::SeqCst) {
+            self.0.append(&bytes[..bytes.len() / 2])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        self.0.truncate(bytes)
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = Arc::new(AtomicBool::new(false));
+    let (store, _) = Store::open(StoreOptions::new(dir.path()), Arc::new(FullDisk(Arc::clone(&full)))).unwrap();
+    let press = profile();
+    submit(&store, batch(&press, &[(1, 0, 1, 0, 1.0)])).unwrap();
+    full.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        let error = submit(&store, batch(&press, &[(1, 0, 2, 0, 2.0)])).unwrap_err();
+        assert!(
+            matches!(&error, SubmitError::Refused(reason) if reason.contains("failed to write the log")),
+            "{error}"
+        );
+    }
+    assert!(store.stats().trouble.is_some());
+    assert_eq!(rows(&store.snapshot()).len(), 1, "queries go on");
+    full.store(false, Ordering::SeqCst);
+    submit(&store, batch(&press, &[(1, 0, 2, 0, 2.0)])).unwrap();
+    assert!(store.stats().trouble.is_none());
+    store.close();
+    let (store, recovery) = Store::open(StoreOptions::new(dir.path()), Arc::new(SystemDisk)).unwrap();
+    assert_eq!(rows(&store.snapshot()), [(1, 0, 1, 0, 1.0), (1, 0, 2, 0, 2.0)]);
+    assert_eq!(recovery.damages, [], "what a full disk left behind was taken back");
+    store.close();
+}
+
+#[test]
+fn a_batch_that_contradicts_what_is_kept_is_refused_and_harms_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    submit(&store, batch(&profile(), &[(1, 0, 1, 0, 1.0)])).unwrap();
+    let other = model::Signal::new("force", "x:F", model::ValueKind::Number).with_unit("kN");
+    let other = Arc::new(model::Profile::new("press", model::Shape::Changes, vec![other]).unwrap());
+    let error = submit(&store, batch(&other, &[(1, 0, 2, 0, 1.0)])).unwrap_err();
+    assert!(error.to_string().contains("signal `force` of profile `press` is kept as number"), "{error}");
+    submit(&store, batch(&profile(), &[(1, 0, 2, 0, 1.0)])).unwrap();
+    assert_eq!(rows(&store.snapshot()).len(), 2);
+}

@@ -1,0 +1,66 @@
+//! The same row is one row: sent twice, late, out of order, before and after seals and restarts.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::press::{Row, batch, open, profile, rows, submit, wait};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Submit(Vec<(u8, u8, i64, u32)>),
+    Seal,
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let row = (0..3_u8, 0..2_u8, 0..12_i64, 0..2_u32);
+    prop_oneof![
+        6 => proptest::collection::vec(row, 1..20).prop_map(Step::Submit),
+        1 => Just(Step::Seal),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// What is said at a key never changes, so that a repeat is a repeat.
+fn value((asset, signal, second, sequence): (u8, u8, i64, u32)) -> f64 {
+    f64::from(asset) * 1_000.0 + f64::from(signal) * 100.0 + second as f64 + f64::from(sequence) * 0.5
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn every_row_is_kept_once(steps in proptest::collection::vec(step(), 1..14)) {
+        let dir = tempfile::tempdir().unwrap();
+        let press = profile();
+        let mut store = open(dir.path());
+        let mut expected: BTreeMap<(u8, u8, i64, u32), f64> = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Submit(keys) => {
+                    let sent: Vec<Row> = keys.iter().map(|key| (key.0, key.1, key.2, key.3, value(*key))).collect();
+                    let before = expected.len() as u64;
+                    expected.extend(keys.iter().map(|key| (*key, value(*key))));
+                    let receipt = submit(&store, batch(&press, &sent)).unwrap();
+                    prop_assert_eq!(receipt.accepted, expected.len() as u64 - before);
+                    prop_assert_eq!(receipt.accepted + receipt.duplicates, keys.len() as u64);
+                }
+                Step::Seal => wait(store.seal()).unwrap(),
+                Step::Reopen => {
+                    store.close();
+                    store = open(dir.path());
+                }
+            }
+        }
+        let expected: Vec<Row> = expected.into_iter().map(|((a, s, t, q), value)| (a, s, t, q, value)).collect();
+        prop_assert_eq!(rows(&store.snapshot()), expected.clone());
+        for latest in store.current(None) {
+            let newest = expected.iter().filter(|row| {
+                latest.asset.as_str() == format!("machine/p{}", row.0) && latest.observation.signal == u16::from(row.1)
+            });
+            let newest = newest.max_by_key(|row| (row.2, row.3)).unwrap();
+            prop_assert_eq!(&latest.observation.value, &model::Value::Number(newest.4));
+        }
+        store.close();
+    }
+}
