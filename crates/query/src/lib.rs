@@ -1,1 +1,15 @@
-//! query
+//! SQL over the store: the only crate that knows DataFusion.
+//!
+//! A query sees one [`store::Snapshot`]: a table per profile, the view `observations` that shows everything in long form,
+//! and the tables `assets` and `signals` that describe it. Nothing can be written through it, and every query has a
+//! bound on time, memory and rows. This crate must not know of HTTP, gateways or how rows came to be.
+
+mod engine;
+mod error;
+pub mod format;
+mod quality;
+mod tables;
+
+pub use engine::{Answer, Engine, Limits, Rows};
+pub use error::QueryError;
+pub use tables::RESERVED_TABLES;

@@ -1,0 +1,59 @@
+//! Why a query has no answer, for the person who asked it.
+
+use std::time::Duration;
+
+use datafusion::error::DataFusionError;
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The text is no query, or asks for what is not there.
+    #[error("{0}")]
+    Invalid(String),
+    /// It took too long.
+    #[error("the query was stopped after {} s: ask for less, or allow more time", limit.as_secs_f64())]
+    Timeout {
+        /// The time that it had.
+        limit: Duration,
+    },
+    /// It needed too much memory.
+    #[error("the query needs more than the {} MiB of memory that it may use: {detail}", limit_bytes >> 20)]
+    Memory {
+        /// The memory that it had.
+        limit_bytes: usize,
+        /// What wanted more.
+        detail: String,
+    },
+    /// A file did not read, or the engine failed.
+    #[error("failed to answer: {0}")]
+    Failed(String),
+}
+
+impl QueryError {
+    /// A word that programs can rely on.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid_query",
+            Self::Timeout { .. } => "query_timeout",
+            Self::Memory { .. } => "query_memory_exhausted",
+            Self::Failed(_) => "query_failed",
+        }
+    }
+
+    pub(crate) fn new(error: &DataFusionError, limit_bytes: usize) -> Self {
+        let root = error.find_root();
+        let text = root.strip_backtrace();
+        match root {
+            DataFusionError::ResourcesExhausted(_) => Self::Memory { limit_bytes, detail: text },
+            DataFusionError::SQL(..)
+            | DataFusionError::Plan(_)
+            | DataFusionError::SchemaError(..)
+            | DataFusionError::NotImplemented(_)
+            | DataFusionError::Configuration(_)
+            | DataFusionError::Diagnostic(..)
+            | DataFusionError::ArrowError(..)
+            | DataFusionError::Execution(_) => Self::Invalid(text),
+            _ => Self::Failed(text),
+        }
+    }
+}
