@@ -1,1 +1,24 @@
-//! server
+//! Where everything meets: configuration, gateways, store, SQL, HTTP API and the console, wired into one server.
+//!
+//! In the order in which a value passes through: [`config`] says what to connect; `sources` runs the gateways, which hand
+//! over through `ingest` what `quarantine` does not keep; `live` tells what is new; `http` answers questions and shows the
+//! console. [`import`] is the way in for files. Engines never see one another: only this crate knows them all.
+
+pub mod config;
+pub mod import;
+pub mod manual;
+
+mod clock;
+mod ingest;
+mod live;
+mod metrics;
+mod own;
+mod quarantine;
+mod sources;
+
+pub mod http;
+mod run;
+
+pub use clock::SystemClock;
+pub use quarantine::{FileQuarantine, NoQuarantine};
+pub use run::{Running, ServeError, Server};

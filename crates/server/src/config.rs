@@ -1,0 +1,288 @@
+//! The configuration file, `tongmai.toml`. The comments of these structs are its manual: see [`crate::manual`].
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A commented configuration to begin with.
+pub const EXAMPLE: &str = include_str!("../../../docs/tongmai.example.toml");
+
+/// The whole configuration. Every section and every key may be left out; unknown keys are refused.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the console and the HTTP API are served.
+    pub http: HttpConfig,
+    /// How data are kept.
+    pub store: StoreConfig,
+    /// What a question may take.
+    pub query: QueryConfig,
+    /// The sources: one `[[gateways]]` section for each.
+    pub gateways: Vec<GatewayConfig>,
+}
+
+/// Where the console and the HTTP API are served.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Address and port to listen on.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// There are no accounts yet: whoever reaches the address can read everything. So only loopback addresses are
+    /// allowed, unless this is set to `true`; then keep strangers out by other means, such as a firewall.
+    pub allow_remote_without_accounts: bool,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7878)), allow_remote_without_accounts: false }
+    }
+}
+
+/// How data are kept.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// Rows kept in memory before they are written to a segment. Twice as many are the most there will be.
+    pub hot_rows_max: usize,
+    /// Bytes of log before rows in memory are written to a segment.
+    pub log_bytes_max: u64,
+    /// Seconds after which rows in memory are written to a segment in any case.
+    pub seal_interval_secs: u64,
+    /// Bytes of rejected input kept for inspection, for each gateway.
+    pub quarantine_bytes_max: u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { hot_rows_max: 262_144, log_bytes_max: 64 << 20, seal_interval_secs: 900, quarantine_bytes_max: 4 << 20 }
+    }
+}
+
+/// What a question may take.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueryConfig {
+    /// Bytes of memory for all questions together; what needs more is written to temporary files, or refused.
+    pub memory_bytes_max: usize,
+    /// Rows of one answer.
+    pub rows_max: usize,
+    /// Seconds that one question may take.
+    pub timeout_secs: u64,
+    /// Questions answered at the same time; further ones wait.
+    pub concurrent_max: usize,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self { memory_bytes_max: 256 << 20, rows_max: 100_000, timeout_secs: 30, concurrent_max: 4 }
+    }
+}
+
+/// One source.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(tag = "kind")]
+pub enum GatewayConfig {
+    /// An MTConnect adapter that speaks SHDR.
+    #[serde(rename = "mtconnect-shdr")]
+    MtconnectShdr(ShdrConfig),
+    /// An MTConnect agent, by HTTP.
+    #[serde(rename = "mtconnect-agent")]
+    MtconnectAgent(AgentConfig),
+}
+
+impl GatewayConfig {
+    /// The name of the gateway.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::MtconnectShdr(config) => &config.name,
+            Self::MtconnectAgent(config) => &config.name,
+        }
+    }
+}
+
+/// An MTConnect adapter that speaks SHDR.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShdrConfig {
+    /// A name of your choice, unique among the gateways.
+    pub name: String,
+    /// Host and port of the adapter; adapters usually listen on port 7878.
+    pub address: String,
+    /// The device model, an MTConnect `Devices.xml`; a relative path begins at the configuration file.
+    pub devices: PathBuf,
+    /// The profile that the machine's signals are kept under, which is also the name of its table: lower-case letters,
+    /// digits and `_`. Machines of one type share a profile. Left out, it is made of the device's name.
+    #[serde(default)]
+    pub profile: Option<String>,
+}
+
+/// An MTConnect agent, by HTTP.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// A name of your choice, unique among the gateways.
+    pub name: String,
+    /// Where the agent answers, for example `http://192.0.2.7:5000`.
+    pub url: String,
+    /// Only this device of the agent, by name or uuid. Left out, all of them.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// The profile that the signals are kept under. Left out, one is made of each device's name.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Milliseconds between two parts of the agent's stream.
+    #[serde(default = "default_interval_ms")]
+    pub interval_ms: u64,
+    /// Milliseconds after which a silent agent has to show that it is alive.
+    #[serde(default = "default_heartbeat_ms")]
+    pub heartbeat_ms: u64,
+    /// Observations in one document at most.
+    #[serde(default = "default_count_max")]
+    pub count_max: u32,
+}
+
+fn default_interval_ms() -> u64 {
+    500
+}
+
+fn default_heartbeat_ms() -> u64 {
+    10_000
+}
+
+fn default_count_max() -> u32 {
+    5_000
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file does not read.
+    #[error("failed to read the configuration `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The text is no configuration; says where.
+    #[error("in the configuration `{path}`\n{message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says, with line and column.
+        message: String,
+    },
+    /// The values do not go together.
+    #[error("in the configuration: {0}")]
+    Invalid(String),
+}
+
+impl Config {
+    /// Reads the file `path`; relative paths in it begin at its folder.
+    ///
+    /// # Errors
+    /// When it is missing, no configuration, or contradicts itself.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for gateway in &mut config.gateways {
+            if let GatewayConfig::MtconnectShdr(shdr) = gateway {
+                shdr.devices = folder.join(&shdr.devices);
+            }
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Whether the values go together.
+    ///
+    /// # Errors
+    /// When they do not, with what to change.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |text: String| Err(ConfigError::Invalid(text));
+        let listen = self.http.listen;
+        if !listen.ip().is_loopback() && !self.http.allow_remote_without_accounts {
+            return invalid(format!(
+                "http.listen = \"{listen}\" can be reached from other machines, and there are no accounts yet: whoever \
+                 reaches it can read everything. Use 127.0.0.1, or set http.allow_remote_without_accounts = true if \
+                 something else keeps strangers out"
+            ));
+        }
+        for (place, gateway) in self.gateways.iter().enumerate() {
+            let name = gateway.name();
+            let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            if name.is_empty() || !plain || name.starts_with('.') || name.len() > 64 {
+                return invalid(format!(
+                    "gateways[{place}].name = \"{name}\": expected 1 to 64 letters, digits, `-`, `_` or `.`"
+                ));
+            }
+            if name == crate::own::NAME || self.gateways[..place].iter().any(|other| other.name() == name) {
+                return invalid(format!("gateways[{place}].name = \"{name}\" is taken: names have to be unique"));
+            }
+            let (GatewayConfig::MtconnectShdr(ShdrConfig { profile, .. })
+            | GatewayConfig::MtconnectAgent(AgentConfig { profile, .. })) = gateway;
+            if let Some(profile) = profile
+                && (query::RESERVED_TABLES.contains(&profile.as_str()) || profile == crate::own::NAME)
+            {
+                return invalid(format!("gateways[{place}].profile = \"{profile}\" is the name of a built-in table"));
+            }
+        }
+        if self.query.concurrent_max == 0 || self.store.hot_rows_max == 0 || self.store.seal_interval_secs == 0 {
+            return invalid("concurrent_max, hot_rows_max and seal_interval_secs have to be at least 1".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tongmai.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_example_is_a_configuration() {
+        let config = check(EXAMPLE).unwrap();
+        assert_eq!(config.http.listen.port(), 7878);
+        let shown = EXAMPLE.replace("\n# ", "\n").replace("\n#[[", "\n[[");
+        assert!(shown.contains("[[gateways]]"));
+    }
+
+    #[test]
+    fn gateways_are_read_with_paths_beside_the_file() {
+        let text = "[[gateways]]\nkind = \"mtconnect-shdr\"\nname = \"a\"\naddress = \"h:1\"\ndevices = \"d.xml\"\n";
+        let config = check(text).unwrap();
+        let [GatewayConfig::MtconnectShdr(shdr)] = &config.gateways[..] else { panic!("{config:?}") };
+        assert!(shdr.devices.is_absolute() && shdr.devices.ends_with("d.xml"));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        let gateway = "[[gateways]]\nkind = \"mtconnect-agent\"\nurl = \"http://a\"\nname = ";
+        for (text, expected) in [
+            ("[htp]\n", "unknown field `htp`"),
+            ("[http]\nlisten = \"nonsense\"\n", "line 2"),
+            ("[http]\nlisten = \"0.0.0.0:7878\"\n", "whoever reaches it can read everything"),
+            (&format!("{gateway}\"a b\"\n"), "gateways[0].name"),
+            (&format!("{gateway}\"a\"\n{gateway}\"a\"\n"), "is taken"),
+            (&format!("{gateway}\"a\"\nprofile = \"observations\"\n"), "built-in table"),
+            (&format!("{gateway}\"a\"\ncolour = \"red\"\n"), "unknown field `colour`"),
+            ("[[gateways]]\nkind = \"telepathy\"\n", "unknown variant `telepathy`"),
+        ] {
+            let error = check(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        assert!(check("[http]\nlisten = \"0.0.0.0:7878\"\nallow_remote_without_accounts = true\n").is_ok());
+    }
+}

@@ -1,0 +1,159 @@
+//! What there is, what it can say, and what it said last.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use model::AssetId;
+use serde::Serialize;
+
+use super::App;
+use super::error::ApiError;
+use super::observation::ObservationJson;
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Assets {
+    assets: Vec<Asset>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Asset {
+    /// For example `machine/lathe-01`.
+    asset: String,
+    /// The profile that says what its signals are.
+    profile: String,
+}
+
+/// All assets that were ever heard of.
+#[utoipa::path(get, path = "/api/v1/assets", responses((status = 200, body = Assets)))]
+pub(crate) async fn assets(State(app): State<Arc<App>>) -> Json<Assets> {
+    let snapshot = app.store.snapshot();
+    let of_table = |table: &store::TableSnapshot| {
+        let profile = table.profile.id().to_owned();
+        let asset = move |asset: &AssetId| Asset { asset: asset.to_string(), profile: profile.clone() };
+        table.assets.iter().map(asset).collect::<Vec<_>>()
+    };
+    Json(Assets { assets: snapshot.tables.iter().flat_map(of_table).collect() })
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Profiles {
+    profiles: Vec<Profile>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Profile {
+    /// The name of the profile, and of its table in SQL.
+    id: String,
+    /// `changes`: each signal speaks when it changes; `frames`: all speak together.
+    #[schema(value_type = String)]
+    shape: &'static str,
+    signals: Vec<Signal>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Signal {
+    id: String,
+    /// The meaning in a standard, for example `mtconnect:EXECUTION`.
+    meaning: String,
+    /// `number`, `integer`, `text`, `vector`, `entries` or `condition`.
+    #[schema(value_type = String)]
+    kind: &'static str,
+    /// The UCUM unit.
+    unit: Option<String>,
+    /// For example the component that it belongs to.
+    description: Option<String>,
+}
+
+/// All profiles: the types of assets, and what they can say.
+#[utoipa::path(get, path = "/api/v1/profiles", responses((status = 200, body = Profiles)))]
+pub(crate) async fn profiles(State(app): State<Arc<App>>) -> Json<Profiles> {
+    let signal = |signal: &model::Signal| Signal {
+        id: signal.id.to_string(),
+        meaning: signal.meaning.to_string(),
+        kind: signal.kind.as_str(),
+        unit: signal.unit.as_deref().map(str::to_owned),
+        description: signal.description.as_deref().map(str::to_owned),
+    };
+    let profile = |table: &store::TableSnapshot| Profile {
+        id: table.profile.id().to_owned(),
+        shape: table.profile.shape().as_str(),
+        signals: table.profile.signals().iter().map(signal).collect(),
+    };
+    Json(Profiles { profiles: app.store.snapshot().tables.iter().map(profile).collect() })
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Current {
+    /// The server's present, to judge ages by.
+    now: String,
+    observations: Vec<ObservationJson>,
+}
+
+/// The latest observation of every signal, from memory. A condition has one for each active native code.
+#[utoipa::path(
+    get,
+    path = "/api/v1/current",
+    params(("asset" = Option<Vec<String>>, Query, description = "Only these assets; may be repeated")),
+    responses((status = 200, body = Current), (status = 400, body = ApiError))
+)]
+pub(crate) async fn current(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<Current>, ApiError> {
+    let assets = asset_parameters(query.as_deref())?;
+    let latest = if assets.is_empty() {
+        app.store.current(None)
+    } else {
+        assets.iter().flat_map(|asset| app.store.current(Some(asset))).collect()
+    };
+    let observations = latest.iter().map(ObservationJson::of_latest).collect();
+    Ok(Json(Current { now: app.clock.now().to_string(), observations }))
+}
+
+/// The values of `name` in a query string, percent-decoded.
+pub(crate) fn parameters(query: Option<&str>, name: &str) -> Vec<String> {
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(key, _)| *key == name).map(|(_, value)| percent_decoded(value)).collect()
+}
+
+/// The parameters `asset`, which have to be assets.
+pub(crate) fn asset_parameters(query: Option<&str>) -> Result<Vec<AssetId>, ApiError> {
+    let assets = parameters(query, "asset").into_iter().map(|text| text.parse());
+    assets
+        .collect::<Result<_, model::InvalidAssetId>>()
+        .map_err(|error| ApiError::bad_request("invalid_asset", error.to_string()))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = behind.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match (first, escaped) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &behind[2..];
+            }
+            (b'+', _) => {
+                bytes.push(b' ');
+                rest = behind;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_may_be_repeated_and_are_decoded() {
+        let query = Some("asset=machine%2Flathe-01&signal=a&asset=machine/%E8%BD%A6+1&broken=%2");
+        assert_eq!(parameters(query, "asset"), ["machine/lathe-01", "machine/车 1"]);
+        assert_eq!(parameters(query, "broken"), ["%2"]);
+        assert!(parameters(None, "asset").is_empty());
+    }
+}

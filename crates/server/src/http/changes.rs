@@ -1,0 +1,45 @@
+//! What is new, as it becomes durable: server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{RawQuery, State};
+use axum::response::Sse;
+use axum::response::sse::{Event, KeepAlive};
+use futures::{Stream, StreamExt};
+use tokio_stream::wrappers::BroadcastStream;
+
+use super::App;
+use super::assets::asset_parameters;
+use super::error::ApiError;
+use crate::live::Telling;
+
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// A stream of events. `changes` carries `{"observations": […]}`; `resync` says that this client fell behind and should
+/// fetch `/api/v1/current` again. Only what is durable is told.
+#[utoipa::path(
+    get,
+    path = "/api/v1/changes",
+    params(("asset" = Option<Vec<String>>, Query, description = "Only these assets; may be repeated")),
+    responses((status = 200, body = String, content_type = "text/event-stream"), (status = 400, body = ApiError))
+)]
+pub(crate) async fn changes(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let assets = asset_parameters(query.as_deref())?;
+    let events = BroadcastStream::new(app.live.watch()).filter_map(move |telling| {
+        let event = match telling {
+            Ok(Telling::Observations { asset, json }) => {
+                let wanted = assets.is_empty() || assets.iter().any(|one| one.as_str() == &*asset);
+                wanted.then(|| Event::default().event("changes").data(format!("{{\"observations\":{json}}}")))
+            }
+            // A watcher that missed something and one that was spared too much are in the same place.
+            Ok(Telling::Resync) | Err(_) => Some(Event::default().event("resync").data("{}")),
+        };
+        std::future::ready(event.map(Ok))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}

@@ -1,0 +1,280 @@
+//! What signals of one asset said over time, thinned for drawing.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, TimestampNanosecondType};
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use model::{AssetId, Timestamp, ValueKind};
+use query::Limits;
+use serde::Serialize;
+
+use super::App;
+use super::assets::{asset_parameters, parameters};
+use super::error::ApiError;
+use super::sql::answer;
+
+const SIGNALS_MAX: usize = 32;
+const ROWS_MAX: usize = 4_000_000;
+const POINTS_DEFAULT: usize = 2_000;
+const POINTS_MAX: usize = 100_000;
+/// How far back the value that held at the beginning is looked for.
+const BEFORE_NS: i64 = 24 * 3_600 * 1_000_000_000;
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct History {
+    asset: String,
+    from: String,
+    to: String,
+    series: Vec<Series>,
+}
+
+/// One signal over time, beginning with what held at `from`.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+struct Series {
+    signal: String,
+    #[schema(value_type = String)]
+    kind: &'static str,
+    unit: Option<String>,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    times: Vec<i64>,
+    /// For numbers; null where the quality is not good. Thinned to the extremes of equal spans.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: Option<Vec<Option<f64>>>,
+    /// For everything else; null where the quality is not good. Never thinned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    texts: Option<Vec<Option<String>>>,
+}
+
+struct Wanted {
+    asset: AssetId,
+    signals: Vec<String>,
+    from: Timestamp,
+    to: Timestamp,
+    points_max: usize,
+}
+
+impl Wanted {
+    fn read(query: Option<&str>, now: Timestamp) -> Result<Self, ApiError> {
+        let invalid = |message: String| ApiError::bad_request("invalid_parameter", message);
+        let one = |name: &str| parameters(query, name).into_iter().next();
+        let time = |name: &str, default: Timestamp| match one(name) {
+            Some(text) => text.parse().map_err(|error| invalid(format!("{name}: {error}"))),
+            None => Ok(default),
+        };
+        let mut assets = asset_parameters(query)?;
+        let (Some(asset), true) = (assets.pop(), assets.is_empty()) else {
+            return Err(invalid("expected the parameter `asset`, once".to_owned()));
+        };
+        let signals = parameters(query, "signal");
+        if signals.is_empty() || signals.len() > SIGNALS_MAX {
+            return Err(invalid(format!("expected 1 to {SIGNALS_MAX} parameters `signal`, got {}", signals.len())));
+        }
+        let to = time("to", now)?;
+        let from = time("from", to.plus_nanos(-3_600_000_000_000))?;
+        if from >= to {
+            return Err(invalid(format!("from ({from}) has to be before to ({to})")));
+        }
+        let points_max = match one("points_max") {
+            Some(text) => text.parse().map_err(|_| invalid(format!("points_max: `{text}` is no number")))?,
+            None => POINTS_DEFAULT,
+        };
+        Ok(Self { asset, signals, from, to, points_max: points_max.clamp(2, POINTS_MAX) })
+    }
+
+    /// The rows wanted between two times, as a condition of SQL.
+    fn condition(&self, from: Timestamp, to: Timestamp) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+        let signals: Vec<String> = self.signals.iter().map(|signal| quoted(signal)).collect();
+        let mut sql = String::new();
+        let _ = write!(
+            sql,
+            "asset = {} AND signal IN ({}) AND time >= '{from}' AND time < '{to}'",
+            quoted(self.asset.as_str()),
+            signals.join(", ")
+        );
+        sql
+    }
+}
+
+/// Signals of one asset over time.
+#[utoipa::path(
+    get,
+    path = "/api/v1/history",
+    params(
+        ("asset" = String, Query, description = "The asset"),
+        ("signal" = Vec<String>, Query, description = "Its signals; may be repeated"),
+        ("from" = Option<String>, Query, description = "Left out: an hour before `to`"),
+        ("to" = Option<String>, Query, description = "Left out: now"),
+        ("points_max" = Option<usize>, Query, description = "Points of a number after thinning; 2000 if left out"),
+    ),
+    responses((status = 200, body = History), (status = 400, body = ApiError), (status = 404, body = ApiError))
+)]
+pub(crate) async fn history(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<History>, ApiError> {
+    let wanted = Wanted::read(query.as_deref(), app.clock.now())?;
+    let mut series = series_of(&app, &wanted)?;
+    let limits = Limits { rows_max: ROWS_MAX, timeout: app.timeout() };
+    let before = format!(
+        "SELECT signal, max(time) AS time, last_value(value ORDER BY time) AS value, last_value(text ORDER BY time) AS text, \
+         last_value(quality ORDER BY time) AS quality FROM observations WHERE {} GROUP BY signal",
+        wanted.condition(wanted.from.plus_nanos(-BEFORE_NS), wanted.from)
+    );
+    let within = format!(
+        "SELECT signal, time, value, text, quality FROM observations WHERE {} ORDER BY time",
+        wanted.condition(wanted.from, wanted.to)
+    );
+    for sql in [before, within] {
+        let answer = answer(&app, &sql, limits).await?;
+        for batch in &answer.batches {
+            append(&mut series, batch, &wanted).map_err(|error| query::QueryError::Failed(error.to_string()))?;
+        }
+    }
+    let thin = |series: Series| thinned(series, &wanted);
+    Ok(Json(History {
+        asset: wanted.asset.to_string(),
+        from: wanted.from.to_string(),
+        to: wanted.to.to_string(),
+        series: series.into_iter().map(thin).collect(),
+    }))
+}
+
+/// An empty series for each signal that is wanted.
+fn series_of(app: &App, wanted: &Wanted) -> Result<Vec<Series>, ApiError> {
+    let snapshot = app.store.snapshot();
+    let tables: Vec<_> = snapshot.tables.iter().filter(|table| table.assets.contains(&wanted.asset)).collect();
+    if tables.is_empty() {
+        return Err(ApiError::not_found("unknown_asset", format!("nothing was ever heard of `{}`", wanted.asset)));
+    }
+    let series = |id: &String| {
+        let signal = tables.iter().find_map(|table| Some(table.profile.signal(table.profile.signal_index(id)?)));
+        let signal = signal
+            .ok_or_else(|| ApiError::not_found("unknown_signal", format!("`{}` has no signal `{id}`", wanted.asset)))?;
+        let numeric = matches!(signal.kind, ValueKind::Number | ValueKind::Integer);
+        Ok(Series {
+            signal: id.clone(),
+            kind: signal.kind.as_str(),
+            unit: signal.unit.as_deref().map(str::to_owned),
+            times: Vec::new(),
+            values: numeric.then(Vec::new),
+            texts: (!numeric).then(Vec::new),
+        })
+    };
+    wanted.signals.iter().map(series).collect()
+}
+
+fn append(
+    series: &mut [Series],
+    batch: &arrow::array::RecordBatch,
+    wanted: &Wanted,
+) -> Result<(), arrow::error::ArrowError> {
+    let text = |place: usize| cast(batch.column(place), &DataType::Utf8);
+    let (signals, texts, qualities) = (text(0)?, text(3)?, text(4)?);
+    let (signals, texts, qualities) =
+        (signals.as_string::<i32>(), texts.as_string::<i32>(), qualities.as_string::<i32>());
+    let times = batch.column(1).as_primitive::<TimestampNanosecondType>();
+    let values = batch.column(2).as_primitive::<Float64Type>();
+    for row in 0..batch.num_rows() {
+        let Some(series) = series.iter_mut().find(|series| series.signal == signals.value(row)) else { continue };
+        let good = qualities.value(row) == "good";
+        let time = Timestamp::from_nanos(times.value(row)).max(wanted.from);
+        series.times.push(time.millis());
+        if let Some(numbers) = &mut series.values {
+            numbers.push((good && values.is_valid(row)).then(|| values.value(row)));
+        }
+        if let Some(words) = &mut series.texts {
+            words.push((good && texts.is_valid(row)).then(|| texts.value(row).to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Numbers thinned to the least, the greatest and the gaps of equal spans of time, so that no peak is lost.
+fn thinned(mut series: Series, wanted: &Wanted) -> Series {
+    let Some(values) = series.values.take_if(|values| values.len() > wanted.points_max) else { return series };
+    let spans = (wanted.points_max / 2) as i64;
+    let from = wanted.from.millis();
+    let width = ((wanted.to.millis() - from) / spans).max(1);
+    let span = |place: usize| (series.times[place] - from) / width;
+    let mut kept = Vec::new();
+    let mut place = 0;
+    while place < values.len() {
+        let end = (place..values.len()).find(|next| span(*next) != span(place)).unwrap_or(values.len());
+        let by_value = |a: &usize, b: &usize| values[*a].partial_cmp(&values[*b]).unwrap_or(std::cmp::Ordering::Equal);
+        let least = (place..end).filter(|place| values[*place].is_some()).min_by(by_value);
+        let greatest = (place..end).filter(|place| values[*place].is_some()).max_by(by_value);
+        let gap = (place..end).find(|place| values[*place].is_none());
+        let mut chosen: Vec<usize> = [least, greatest, gap].into_iter().flatten().collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        kept.extend(chosen);
+        place = end;
+    }
+    series.times = kept.iter().map(|place| series.times[*place]).collect();
+    series.values = Some(kept.iter().map(|place| values[*place]).collect());
+    series
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(points_max: usize) -> Wanted {
+        Wanted {
+            asset: "machine/o'neill".parse().unwrap(),
+            signals: vec!["a".into()],
+            from: Timestamp::from_millis(0),
+            to: Timestamp::from_millis(1_000),
+            points_max,
+        }
+    }
+
+    #[test]
+    fn thinning_keeps_peaks_and_gaps() {
+        let mut values: Vec<Option<f64>> = (0..1_000).map(|place| Some(f64::from(place % 10))).collect();
+        values[503] = Some(99.0);
+        values[777] = None;
+        let series = Series {
+            signal: "a".into(),
+            kind: "number",
+            unit: None,
+            times: (0..1_000).collect(),
+            values: Some(values),
+            texts: None,
+        };
+        let thin = thinned(series.clone(), &wanted(20));
+        let kept = thin.values.unwrap();
+        assert!(kept.len() <= 21, "{}", kept.len());
+        assert_eq!(thin.times.len(), kept.len());
+        assert!(thin.times.is_sorted());
+        assert!(kept.contains(&Some(99.0)) && kept.contains(&None));
+        assert_eq!(thinned(series.clone(), &wanted(2_000)), series);
+    }
+
+    #[test]
+    fn texts_in_conditions_are_quoted() {
+        let condition = wanted(2).condition(Timestamp::from_millis(0), Timestamp::from_millis(1));
+        assert!(
+            condition.starts_with("asset = 'machine/o''neill' AND signal IN ('a') AND time >= '1970-"),
+            "{condition}"
+        );
+    }
+
+    #[test]
+    fn parameters_are_checked() {
+        let now = Timestamp::from_millis(10_000_000);
+        for (query, expected) in [
+            ("signal=a", "`asset`, once"),
+            ("asset=machine/a", "1 to 32 parameters `signal`"),
+            ("asset=x&signal=a", "`x` is not an asset"),
+            ("asset=machine/a&signal=a&from=yesterday", "from: `yesterday` is not a time"),
+            ("asset=machine/a&signal=a&from=1970-01-02T00:00:00Z", "has to be before"),
+            ("asset=machine/a&signal=a&points_max=many", "points_max"),
+        ] {
+            let error = format!("{:?}", Wanted::read(Some(query), now).err());
+            assert!(error.contains(expected), "{query}: {error}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The HTTP API and the console. The only place that knows HTTP and its JSON shapes; it asks the store and the SQL
+//! engine, and never reaches a gateway.
+
+pub(crate) mod observation;
+
+mod assets;
+mod changes;
+mod console;
+mod error;
+mod history;
+mod sources;
+mod sql;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use model::Clock;
+use query::Engine;
+use store::Store;
+use tokio::sync::Semaphore;
+use utoipa::OpenApi;
+
+use crate::config::QueryConfig;
+use crate::live::Live;
+use crate::quarantine::FileQuarantine;
+use crate::sources::Sources;
+
+/// What handlers share.
+pub(crate) struct App {
+    pub(crate) store: Arc<Store>,
+    pub(crate) engine: Engine,
+    pub(crate) questions: Semaphore,
+    pub(crate) limits: QueryConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sources: Sources,
+    pub(crate) quarantine: Arc<FileQuarantine>,
+    pub(crate) live: Live,
+}
+
+impl App {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.limits.timeout_secs)
+    }
+}
+
+/// The largest body of a request.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tongmai",
+        description = "What the machines say: as it is now, as it was, and as it comes in. Times are RFC 3339 in UTC. \
+                       An error has a stable `code` for programs and a `message` for people.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    paths(
+        assets::assets,
+        assets::profiles,
+        assets::current,
+        history::history,
+        changes::changes,
+        sources::gateways,
+        sources::rejections,
+        sql::sql,
+        status::health,
+        status::metrics,
+    )
+)]
+struct Api;
+
+/// The OpenAPI document, as pretty JSON.
+pub fn openapi() -> String {
+    let document = Api::openapi().to_pretty_json();
+    document.map_or_else(|error| format!("failed to write the OpenAPI document: {error}"), |text| text + "\n")
+}
+
+/// All routes. A server that is `loopback_only` answers to no name but `localhost`.
+pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
+    let routes = Router::new()
+        .route("/api/v1/assets", get(assets::assets))
+        .route("/api/v1/profiles", get(assets::profiles))
+        .route("/api/v1/current", get(assets::current))
+        .route("/api/v1/history", get(history::history))
+        .route("/api/v1/changes", get(changes::changes))
+        .route("/api/v1/gateways", get(sources::gateways))
+        .route("/api/v1/rejections", get(sources::rejections))
+        .route("/api/v1/sql", post(sql::sql))
+        .route("/api/v1/openapi.json", get(|| async { ([("content-type", "application/json")], openapi()) }))
+        .route("/health", get(status::health))
+        .route("/metrics", get(status::metrics))
+        .fallback(console::asset)
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX));
+    let routes =
+        if loopback_only { routes.layer(axum::middleware::from_fn(error::loopback_host_only)) } else { routes };
+    routes.with_state(app)
+}

@@ -1,0 +1,169 @@
+//! An observation as the API tells it.
+
+use std::sync::Arc;
+
+use model::{Batch, Changes, Column, Condition, ConditionLevel, Frames, Profile, Quality, Timestamp, Value};
+use serde::Serialize;
+use store::Latest;
+
+/// One signal of one asset at one source time.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = Observation)]
+pub(crate) struct ObservationJson {
+    /// For example `machine/lathe-01`.
+    #[schema(value_type = String)]
+    pub(crate) asset: Arc<str>,
+    /// The signal's id in its profile.
+    #[schema(value_type = String)]
+    signal: Arc<str>,
+    /// When the source says that it was so.
+    time: String,
+    /// When it came in.
+    received: String,
+    /// Tells observations of one signal at the same time apart.
+    sequence: u32,
+    /// How far the value can be trusted: `good`, `abnormal`, `invalid` or `unavailable`.
+    #[schema(value_type = String)]
+    quality: &'static str,
+    /// The physical value, if it is a number.
+    value: Option<f64>,
+    /// The text; of a condition, its level.
+    #[schema(value_type = Option<String>)]
+    text: Option<Box<str>>,
+    /// Numbers that belong together: a position, a time series.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vector: Option<Box<[f64]>>,
+    /// A data set or table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<ConditionJson>,
+}
+
+/// The state of a condition.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = Condition)]
+struct ConditionJson {
+    /// `NORMAL`, `WARNING`, `FAULT` or `UNAVAILABLE`.
+    #[schema(value_type = String)]
+    level: &'static str,
+    #[schema(value_type = Option<String>)]
+    native_code: Option<Box<str>>,
+    #[schema(value_type = Option<String>)]
+    native_severity: Option<Box<str>>,
+    #[schema(value_type = Option<String>)]
+    qualifier: Option<Box<str>>,
+    #[schema(value_type = Option<String>)]
+    message: Option<Box<str>>,
+}
+
+impl From<&Condition> for ConditionJson {
+    fn from(condition: &Condition) -> Self {
+        Self {
+            level: condition.level.as_str(),
+            native_code: condition.native_code.clone(),
+            native_severity: condition.native_severity.clone(),
+            qualifier: condition.qualifier.clone(),
+            message: condition.message.clone(),
+        }
+    }
+}
+
+/// What is told beside the value.
+struct Said<'a> {
+    asset: &'a str,
+    signal: u16,
+    time: Timestamp,
+    received: Timestamp,
+    sequence: u32,
+    quality: Quality,
+}
+
+impl ObservationJson {
+    fn new(profile: &Profile, said: &Said<'_>, value: &Value) -> Self {
+        let signal = profile.signal(said.signal);
+        let mut json = Self {
+            asset: said.asset.into(),
+            signal: Arc::clone(&signal.id),
+            time: said.time.to_string(),
+            received: said.received.to_string(),
+            sequence: said.sequence,
+            quality: said.quality.as_str(),
+            value: None,
+            text: None,
+            vector: None,
+            entries: None,
+            condition: None,
+        };
+        match value {
+            Value::Absent => {}
+            Value::Number(number) => json.value = Some(*number),
+            Value::Integer(raw) => json.value = Some(signal.scale.physical(*raw)),
+            Value::Text(text) => json.text = Some(text.clone()),
+            Value::Vector(numbers) => json.vector = Some(numbers.clone()),
+            Value::Entries(entries) => json.entries = Some(store::entries_json(entries)),
+            Value::Condition(condition) => {
+                let known = condition.level != ConditionLevel::Unavailable;
+                json.text = known.then(|| condition.level.as_str().into());
+                json.condition = Some(ConditionJson::from(&**condition));
+            }
+        }
+        json
+    }
+
+    pub(crate) fn of_latest(latest: &Latest) -> Self {
+        let observation = &latest.observation;
+        let said = Said {
+            asset: latest.asset.as_str(),
+            signal: observation.signal,
+            time: observation.time,
+            received: latest.received,
+            sequence: observation.sequence,
+            quality: observation.quality,
+        };
+        Self::new(&latest.profile, &said, &observation.value)
+    }
+
+    pub(crate) fn of_changes(batch: &Batch, changes: &Changes) -> Vec<Self> {
+        let observation = |row: usize| {
+            let said = Said {
+                asset: changes.asset_of(row).as_str(),
+                signal: changes.signal[row],
+                time: changes.time[row],
+                received: batch.received,
+                sequence: changes.sequence[row],
+                quality: changes.quality[row],
+            };
+            Self::new(&batch.profile, &said, &changes.value[row])
+        };
+        (0..changes.len()).map(observation).collect()
+    }
+
+    pub(crate) fn of_frames(batch: &Batch, frames: &Frames) -> Vec<Self> {
+        let mut all = Vec::new();
+        for row in 0..frames.len() {
+            for (signal, column) in frames.columns.iter().enumerate() {
+                let value = match column {
+                    Column::Integers(rows) => rows[row].map(Value::Integer),
+                    Column::Numbers(rows) => rows[row].map(Value::Number),
+                    Column::Texts(rows) => rows[row].clone().map(Value::Text),
+                };
+                let mut exceptions = frames.exceptions.iter();
+                let exception = exceptions.find(|one| one.row as usize == row && usize::from(one.signal) == signal);
+                if value.is_none() && exception.is_none() {
+                    continue;
+                }
+                let said = Said {
+                    asset: frames.assets[usize::from(frames.asset[row])].as_str(),
+                    signal: signal as u16,
+                    time: frames.time[row],
+                    received: batch.received,
+                    sequence: frames.sequence[row],
+                    quality: exception.map_or(Quality::Good, |exception| exception.quality),
+                };
+                all.push(Self::new(&batch.profile, &said, &value.unwrap_or_default()));
+            }
+        }
+        all
+    }
+}

@@ -1,0 +1,102 @@
+//! What is new, for everyone who watches: one task turns durable rows into text once, however many watch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Batch, Rows};
+use store::Store;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::observation::ObservationJson;
+
+/// How long rows are gathered before they are told.
+const GATHER: Duration = Duration::from_millis(100);
+/// More new rows than this at once are not told one by one: watchers fetch the latest values instead.
+const ROWS_MAX: usize = 5_000;
+/// Tellings that a slow watcher may be behind.
+const QUEUE: usize = 256;
+
+/// What watchers are told.
+#[derive(Debug, Clone)]
+pub(crate) enum Telling {
+    /// New observations of one asset, as a JSON array.
+    Observations { asset: Arc<str>, json: Arc<str> },
+    /// There was too much: fetch the latest values.
+    Resync,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Live(broadcast::Sender<Telling>);
+
+impl Live {
+    pub(crate) fn new() -> Self {
+        Self(broadcast::Sender::new(QUEUE))
+    }
+
+    pub(crate) fn watch(&self) -> broadcast::Receiver<Telling> {
+        self.0.subscribe()
+    }
+
+    pub(crate) fn watchers(&self) -> usize {
+        self.0.receiver_count()
+    }
+
+    /// Tells what `store` takes in, until `stop`.
+    pub(crate) async fn run(self, store: Arc<Store>, stop: CancellationToken) {
+        let mut changes = store.subscribe();
+        let mut gathered: Vec<Arc<Batch>> = Vec::new();
+        let mut rows = 0;
+        loop {
+            let received = tokio::select! {
+                received = changes.recv() => received,
+                () = stop.cancelled() => return,
+            };
+            let mut missed = false;
+            match received {
+                Ok(batch) => {
+                    rows += batch.len();
+                    gathered.push(batch);
+                }
+                Err(broadcast::error::RecvError::Lagged(_)) => missed = true,
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+            tokio::time::sleep(GATHER).await;
+            while let Ok(batch) = changes.try_recv() {
+                rows += batch.len();
+                if rows <= ROWS_MAX {
+                    gathered.push(batch);
+                }
+            }
+            if self.watchers() > 0 {
+                if missed || rows > ROWS_MAX {
+                    let _ = self.0.send(Telling::Resync);
+                } else {
+                    self.tell(&gathered);
+                }
+            }
+            gathered.clear();
+            rows = 0;
+        }
+    }
+
+    fn tell(&self, batches: &[Arc<Batch>]) {
+        let mut by_asset: BTreeMap<Arc<str>, Vec<ObservationJson>> = BTreeMap::new();
+        for batch in batches {
+            let observations = match &batch.rows {
+                Rows::Changes(changes) => ObservationJson::of_changes(batch, changes),
+                Rows::Frames(frames) => ObservationJson::of_frames(batch, frames),
+            };
+            for observation in observations {
+                by_asset.entry(Arc::clone(&observation.asset)).or_default().push(observation);
+            }
+        }
+        for (asset, observations) in by_asset {
+            if let Ok(json) = serde_json::to_string(&observations) {
+                let _ = self.0.send(Telling::Observations { asset, json: json.into() });
+            }
+        }
+    }
+}

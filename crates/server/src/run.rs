@@ -1,0 +1,193 @@
+//! One server from start to end: opens the store, listens, runs the gateways, and ends in the opposite order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway::{Ingest, Quarantine};
+use model::Clock;
+use query::{Engine, QueryError};
+use store::{OpenError, Store, StoreOptions, SystemDisk};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::SystemClock;
+use crate::config::{Config, ConfigError};
+use crate::http::{self, App};
+use crate::ingest::StoreIngest;
+use crate::live::Live;
+use crate::quarantine::FileQuarantine;
+use crate::sources::Sources;
+
+/// How long open requests may take when the server ends.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Config(ConfigError),
+    /// The address is taken, or not ours.
+    #[error(
+        "failed to listen on {address}: is another Tongmai running there? `http.listen` (or --listen) names another address"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The data directory cannot be opened.
+    #[error("failed to open the data directory `{path}`")]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// No questions can be answered.
+    #[error("failed to start the SQL engine")]
+    Query(#[source] QueryError),
+    /// A part of the program broke down while starting.
+    #[error("a part of the program broke down while starting")]
+    Broken(#[source] JoinError),
+}
+
+/// See the module.
+pub struct Server;
+
+/// A server that runs.
+pub struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    served: JoinHandle<io::Result<()>>,
+    tasks: Vec<JoinHandle<()>>,
+    app: Arc<App>,
+}
+
+impl Server {
+    /// Starts a server that keeps its data in `data`.
+    ///
+    /// # Errors
+    /// See [`ServeError`]. A gateway that cannot start is no such error: the others run, and it says why.
+    pub async fn start(config: Config, data: PathBuf) -> Result<Running, ServeError> {
+        config.check().map_err(ServeError::Config)?;
+        let address = config.http.listen;
+        let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+        let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
+        let store = Arc::new(open(&config, data.clone()).await?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let quarantine = Arc::new(FileQuarantine::new(
+            data.join("quarantine"),
+            config.store.quarantine_bytes_max,
+            Arc::clone(&clock),
+        ));
+        let stop = CancellationToken::new();
+        let live = Live::new();
+        let ingest: Arc<dyn Ingest> = Arc::new(StoreIngest(Arc::clone(&store)));
+        let keeper: Arc<dyn Quarantine> = Arc::<FileQuarantine>::clone(&quarantine);
+        let tasks = vec![
+            tokio::spawn(live.clone().run(Arc::clone(&store), stop.clone())),
+            tokio::spawn(seal_now_and_then(
+                Arc::clone(&store),
+                Duration::from_secs(config.store.seal_interval_secs),
+                stop.clone(),
+            )),
+        ];
+        let app = Arc::new(App {
+            engine: Engine::new(config.query.memory_bytes_max).map_err(ServeError::Query)?,
+            questions: Semaphore::new(config.query.concurrent_max),
+            limits: config.query,
+            sources: Sources::start(&config.gateways, &store, &ingest, &keeper, &clock, &stop),
+            store,
+            clock,
+            quarantine,
+            live,
+        });
+        let router = http::router(Arc::clone(&app), !config.http.allow_remote_without_accounts);
+        let stopped = stop.clone().cancelled_owned();
+        let served = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
+        tracing::info!(%address, data = %data.display(), "serving");
+        Ok(Running { address, stop, served, tasks, app })
+    }
+}
+
+async fn open(config: &Config, data: PathBuf) -> Result<Store, ServeError> {
+    let options = StoreOptions {
+        hot_rows_max: config.store.hot_rows_max,
+        log_bytes_max: config.store.log_bytes_max,
+        ..StoreOptions::new(data.clone())
+    };
+    let opened = tokio::task::spawn_blocking(move || Store::open(options, Arc::new(SystemDisk)));
+    let (store, recovery) =
+        opened.await.map_err(ServeError::Broken)?.map_err(|source| ServeError::Open { path: data, source })?;
+    if recovery.rows > 0 {
+        tracing::info!(rows = recovery.rows, "recovered from the log");
+    }
+    for damage in &recovery.damages {
+        let (path, offset, bytes) = (damage.path.display(), damage.offset, damage.bytes);
+        if damage.inside {
+            tracing::error!(%path, offset, bytes, "part of the log is damaged and was passed over");
+        } else {
+            tracing::info!(%path, offset, bytes, "the log ends with an unfinished write; nothing in it was acknowledged");
+        }
+    }
+    Ok(store)
+}
+
+async fn seal_now_and_then(store: Arc<Store>, interval: Duration, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = store.seal().await {
+            tracing::warn!(%error, "rows in memory could not be written to segments");
+        }
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it: gateways first, then what they delivered is made durable, then the rest.
+    pub async fn stop(self) {
+        let Self { stop, mut served, tasks, app, .. } = self;
+        stop.cancel();
+        if tokio::time::timeout(GRACE, &mut served).await.is_err() {
+            served.abort();
+            let _ = served.await;
+        }
+        for task in tasks {
+            let _ = task.await;
+        }
+        // Requests that were cut off may hold the rest for a moment longer.
+        let mut app = app;
+        for _ in 0..50 {
+            match Arc::try_unwrap(app) {
+                Ok(App { sources, store, .. }) => {
+                    sources.ended().await;
+                    close(store).await;
+                    return;
+                }
+                Err(held) => app = held,
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tracing::warn!("ended while requests were under way; everything acknowledged is in the log");
+    }
+}
+
+async fn close(store: Arc<Store>) {
+    if let Some(store) = Arc::into_inner(store) {
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    }
+}
