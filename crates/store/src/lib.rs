@@ -32,6 +32,8 @@ mod snapshot;
 mod store;
 mod writer;
 
+pub use arrow::array::RecordBatch;
+pub use arrow::datatypes::DataType;
 pub use catalog::Unacceptable;
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use latest::Latest;

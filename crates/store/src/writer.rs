@@ -76,7 +76,7 @@ pub(crate) struct Writer {
     /// The profiles that the current log file defines; their place is their number.
     defined: Vec<Arc<Profile>>,
     sealing: Option<Sealing>,
-    /// Log bytes written since the last seal began.
+    /// Bytes in log files that no seal has taken up.
     log_bytes: u64,
     framed: Vec<u8>,
 }
@@ -89,12 +89,15 @@ impl Writer {
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let dir = options.dir.join("log");
-        let last = log::files(&dir)?.last().map_or(0, |(number, _)| *number);
+        let files = log::files(&dir)?;
+        let last = files.last().map_or(0, |(number, _)| *number);
         let log = LogWriter::new(disk, dir, manifest.log_first.max(last + 1));
         // Files that the manifest no longer needs may be left from a stop right after it was written.
         log.remove_before(manifest.log_first);
+        let kept = files.iter().filter(|(number, _)| *number >= manifest.log_first);
+        let log_bytes = kept.filter_map(|(_, path)| Some(path.metadata().ok()?.len())).sum();
         let (defined, framed) = (Vec::new(), Vec::new());
-        Ok(Self { options, log, manifest, shared, defined, sealing: None, log_bytes: 0, framed })
+        Ok(Self { options, log, manifest, shared, defined, sealing: None, log_bytes, framed })
     }
 
     pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
@@ -230,7 +233,7 @@ impl Writer {
         // A job under way, or one that failed before, comes first; then the rows since.
         for _ in 0..2 {
             self.finish_sealing();
-            if self.sealing.is_none() && self.shared.state().hot_rows() > 0 {
+            if self.sealing.is_none() && (self.log_bytes > 0 || self.shared.state().hot_rows() > 0) {
                 self.begin_sealing();
             } else if self.sealing.is_some() {
                 self.run_job();

@@ -1,0 +1,14 @@
+import { expect, it } from 'vitest';
+import { machinePath, parseRoute, type Route } from './routes';
+
+it('every address names a page, and the page of a machine finds its way back', () => {
+  const check = (path: string, expected: Route) => expect(parseRoute(path)).toEqual(expected);
+  check('/', { page: 'board' });
+  check('/connections', { page: 'connections' });
+  check('/ask/', { page: 'ask' });
+  check('/machines/machine%2Flathe-01', { page: 'machine', asset: 'machine/lathe-01' });
+  check(machinePath('machine/五轴-01'), { page: 'machine', asset: 'machine/五轴-01' });
+  check('/machines/%E0%A4%A', { page: 'unknown', path: '/machines/%E0%A4%A' });
+  check('/machines/machine/lathe-01', { page: 'unknown', path: '/machines/machine/lathe-01' });
+  check('/nothing', { page: 'unknown', path: '/nothing' });
+});

@@ -1,0 +1,81 @@
+//! `tongmai sql`: one question, answered as a table or as a file, also while a server writes to the directory.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use query::Engine;
+use query::format::{AnswerWriter, Format};
+use store::Snapshot;
+
+/// See the module.
+#[derive(clap::Args)]
+pub(crate) struct SqlArguments {
+    /// The question; one SELECT. `tongmai tables` shows what can be asked for.
+    query: String,
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
+    format: AnswerFormat,
+    /// Write the answer to this file.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Seconds the question may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    timeout_secs: u64,
+    /// Memory the question may use.
+    #[arg(long, value_name = "MIB", default_value_t = 1_024)]
+    memory_mib: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AnswerFormat {
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}
+
+impl From<AnswerFormat> for Format {
+    fn from(format: AnswerFormat) -> Self {
+        match format {
+            AnswerFormat::Table => Self::Table,
+            AnswerFormat::Csv => Self::Csv,
+            AnswerFormat::Json => Self::Json,
+            AnswerFormat::Parquet => Self::Parquet,
+        }
+    }
+}
+
+pub(crate) async fn run(arguments: SqlArguments) -> Result<()> {
+    if arguments.format == AnswerFormat::Parquet && arguments.output.is_none() && io::stdout().is_terminal() {
+        bail!("a Parquet file is not for the terminal: name one with --output, or send it on with `>`");
+    }
+    let snapshot = read(&arguments.data)?;
+    let engine = Engine::new(arguments.memory_mib << 20)?;
+    let timeout = Duration::from_secs(arguments.timeout_secs);
+    let mut rows = engine.stream(&snapshot, &arguments.query, timeout).await?;
+    let output: Box<dyn Write + Send> = match &arguments.output {
+        Some(path) => {
+            let file = File::create(path).with_context(|| format!("failed to make `{}`", path.display()))?;
+            Box::new(BufWriter::new(file))
+        }
+        None => Box::new(BufWriter::new(io::stdout())),
+    };
+    let mut writer = AnswerWriter::new(arguments.format.into(), rows.schema(), output)?;
+    while let Some(batch) = rows.next().await? {
+        writer.write(&batch)?;
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+/// All that is in the data directory `dir`.
+pub(crate) fn read(dir: &Path) -> Result<Snapshot> {
+    Ok(store::read(dir)?.0)
+}

@@ -1,0 +1,104 @@
+//! The program `tongmai`: one command per file, and nothing that a library could not do as well.
+
+mod ask;
+mod demo;
+mod import;
+mod serve;
+mod tables;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// Keeps machine tools, vehicles and people in good health: connects them, remembers everything, answers in SQL, shows
+/// it live.
+#[derive(Parser)]
+#[command(name = "tongmai", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server: gateways, HTTP API and console.
+    Serve(serve::ServeArguments),
+    /// Run a simulated plant with server and console.
+    Demo(demo::DemoArguments),
+    /// Import recorded files.
+    Import(import::ImportArguments),
+    /// Ask a question in SQL.
+    Sql(ask::SqlArguments),
+    /// Describe the tables and columns that can be asked for.
+    Tables(tables::TablesArguments),
+    /// Print a commented configuration to begin with.
+    Config,
+    /// Print a generated document.
+    Docs {
+        #[arg(value_enum)]
+        document: Document,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Document {
+    /// The manual of the configuration, as Markdown.
+    Configuration,
+    /// The OpenAPI document of the HTTP API, as JSON.
+    Openapi,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr(&arguments.command);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::new(error).context("failed to start the program's threads")),
+    };
+    match runtime.block_on(run(arguments.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads from us may stop reading, `head` for example: no mistake of anybody.
+        Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Import(arguments) => import::run(arguments).await,
+        Command::Sql(arguments) => ask::run(arguments).await,
+        Command::Tables(arguments) => tables::run(&arguments),
+        Command::Config => say(server::config::EXAMPLE),
+        Command::Docs { document: Document::Configuration } => say(&server::manual::configuration()),
+        Command::Docs { document: Document::Openapi } => say(&server::http::openapi()),
+    }
+}
+
+/// Writes `text` to the standard output at once.
+fn say(text: &str) -> Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()?;
+    Ok(())
+}
+
+fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(io::stderr(), "error: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Servers tell what they do, commands only what goes wrong; `TONGMAI_LOG` says otherwise.
+fn log_to_stderr(command: &Command) {
+    let default = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("TONGMAI_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
