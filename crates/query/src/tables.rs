@@ -1,9 +1,10 @@
 //! What can be asked for: how the tables of a snapshot look in SQL. Knows nothing of how a query is run.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -47,7 +48,9 @@ pub(crate) fn register(context: &SessionContext, snapshot: &Snapshot) -> Result<
 
 /// All rows of one table as they are kept, from segments and from memory.
 fn rows(context: &SessionContext, table: &TableSnapshot) -> Result<DataFrame> {
-    let memory = MemTable::try_new(Arc::clone(&table.schema), vec![table.rows.clone()])?;
+    let schema = bare(&table.schema);
+    let chunks = table.rows.iter().map(|rows| RecordBatch::try_new(Arc::clone(&schema), rows.columns().to_vec()));
+    let memory = MemTable::try_new(Arc::clone(&schema), vec![chunks.collect::<Result<_, _>>()?])?;
     let memory = context.read_table(Arc::new(memory))?;
     if table.segments.is_empty() {
         return Ok(memory);
@@ -56,11 +59,15 @@ fn rows(context: &SessionContext, table: &TableSnapshot) -> Result<DataFrame> {
         table.segments.iter().map(|path| ListingTableUrl::parse(path.to_string_lossy())).collect();
     let format = ParquetFormat::default().with_enable_pruning(true);
     let options = ListingOptions::new(Arc::new(format)).with_file_extension(".parquet");
-    let config = ListingTableConfig::new_with_multi_paths(paths?)
-        .with_listing_options(options)
-        .with_schema(Arc::clone(&table.schema));
+    let config = ListingTableConfig::new_with_multi_paths(paths?).with_listing_options(options).with_schema(schema);
     let segments: Arc<dyn TableProvider> = Arc::new(ListingTable::try_new(config)?);
     context.read_table(segments)?.union(memory)
+}
+
+/// The schema without its metadata: tables that are put together differ in it, which the engine takes for a mistake.
+fn bare(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_metadata(HashMap::new()));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The table of a profile: wire integers become physical values.

@@ -116,6 +116,14 @@ vehicle/V1,speed,1970-01-01T00:00:02Z,,,invalid",
     check(&plant, r#"SELECT speed, "Mode" FROM car ORDER BY time"#, "speed,Mode\n115.5,\n,eco").await;
     check(
         &plant,
+        "SELECT signal, max(time) AS time, last_value(value ORDER BY time) AS value, last_value(quality ORDER BY time) \
+         AS quality FROM observations WHERE asset = 'vehicle/V1' AND signal IN ('speed', 'Mode') GROUP BY signal \
+         ORDER BY signal",
+        "signal,time,value,quality\nMode,1970-01-01T00:00:02Z,,good\nspeed,1970-01-01T00:00:02Z,,invalid",
+    )
+    .await;
+    check(
+        &plant,
         "SELECT count(*) AS n, round(avg(value), 1) AS mean, max(vector[2]) AS y FROM press",
         "n,mean,y\n6,13.0,2.5",
     )
