@@ -1,3 +1,5 @@
+//! Device models, good and bad, ours and real ones, against what the standard says of them.
+
 use std::path::Path;
 
 use super::*;

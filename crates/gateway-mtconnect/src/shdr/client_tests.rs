@@ -1,3 +1,5 @@
+//! The live connection, against adapters written here that speak, stammer, fall silent and come back.
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Lines and what has to come of them, written by hand from the protocol's words; and the log of a real lathe.
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

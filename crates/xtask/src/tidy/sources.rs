@@ -47,6 +47,7 @@ fn is_test(path: &str) -> bool {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     folders.split('/').any(|folder| folder == "tests" || folder == "e2e")
         || name == "tests.rs"
+        || name.ends_with("_tests.rs")
         || name.ends_with(".test.ts")
 }
 
@@ -126,6 +127,7 @@ mod tests {
         check_file("a.rs", &source(599), "");
         check_file("a.rs", &source(600), "a.rs:601: 601 lines without tests, expected at most 600");
         check_file("a/tests.rs", &format!("//! A.\n{}", lines(900)), "");
+        check_file("a/b_tests.rs", &format!("//! A.\n{}", lines(900)), "");
         let outside = format!("//! A.\n#[cfg(test)]\nmod tests;\n{}", lines(598));
         check_file("a.rs", &outside, "a.rs:601: 601 lines without tests, expected at most 600");
     }

@@ -1,0 +1,1 @@
+SELECT text AS execution, count(*) AS times FROM observations WHERE signal = 'pexecution' GROUP BY text ORDER BY text

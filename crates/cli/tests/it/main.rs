@@ -1,0 +1,26 @@
+//! The program as a person or a script meets it: started as a process, fed with files and sockets, killed, and judged by
+//! what it prints, answers and leaves on the disk. Must not know any crate of ours: what cannot be seen from outside is
+//! tested where it is made.
+//!
+//! | variable | default | meaning |
+//! |---|---|---|
+//! | `TONGMAI_KILLS` | 50 | how often each of the tests `kill_import` and `kill_live` kills the program; 500 for a long night |
+//! | `TONGMAI_SEED` | 7 | decides the moments of the kills |
+//! | `TONGMAI_BLESS` | unset | when set, golden files are written anew instead of compared |
+//!
+//! What needs a recording that is not part of the repository, a right that the tester lacks or a tool that is not
+//! installed says so and is skipped.
+
+mod adapter;
+mod answers;
+mod bad_input;
+mod full_disk;
+mod golden;
+mod http;
+mod kill_import;
+mod kill_live;
+mod lathe;
+mod mistakes;
+mod program;
+mod real_log;
+mod served;

@@ -1,0 +1,124 @@
+//! One run of the program from start to end, with all that it says. Must not know what any command does.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than any command of these tests may take, on a machine that is busy with other tests.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// What a run left behind.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+/// The program with `arguments`, its output in pipes, not started yet.
+pub(crate) fn tongmai(arguments: &[&dyn AsRef<OsStr>]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tongmai"));
+    command.args(arguments.iter().map(|argument| argument.as_ref()));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("TONGMAI_LOG");
+    command
+}
+
+/// Runs the program to its end.
+pub(crate) fn run(arguments: &[&dyn AsRef<OsStr>]) -> Outcome {
+    finish(tongmai(arguments).spawn().expect("the program starts"))
+}
+
+/// Waits until `child` ends.
+pub(crate) fn finish(mut child: Child) -> Outcome {
+    let mut stdout = child.stdout.take().expect("the output is a pipe");
+    let mut stderr = child.stderr.take().expect("the output is a pipe");
+    let stdout = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stdout.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let stderr = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stderr.read_to_end(&mut bytes).map(|_| String::from_utf8_lossy(&bytes).into_owned())
+    });
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("the program can be waited for") {
+            break status;
+        }
+        if started.elapsed() > WAIT_MAX {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the program did not end within {WAIT_MAX:?}; it said: {:?}", stderr.join());
+        }
+        thread::sleep(Duration::from_millis(2));
+    };
+    let stdout = stdout.join().expect("the reader ends").expect("the output reads");
+    let stderr = stderr.join().expect("the reader ends").expect("the output reads");
+    Outcome { code: status.code(), stdout, stderr }
+}
+
+impl Outcome {
+    /// What it printed, of a run that went well.
+    #[track_caller]
+    pub(crate) fn text(self) -> String {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        String::from_utf8(self.stdout).expect("the output is text")
+    }
+
+    /// The one line `error: …` of a run that failed, without its beginning; of several lines, all.
+    #[track_caller]
+    pub(crate) fn error(&self) -> &str {
+        assert!(self.code.is_some_and(|code| code != 0), "expected a failure, got {self:?}");
+        let at = self.stderr.find("error: ").unwrap_or_else(|| panic!("no error is told: {self:?}"));
+        let begins_line = at == 0 || self.stderr[..at].ends_with('\n');
+        assert!(begins_line && self.stderr.matches("error: ").count() == 1, "one error is told: {self:?}");
+        assert!(!self.stderr.contains("panicked"), "{self:?}");
+        self.stderr[at + "error: ".len()..].trim_end()
+    }
+}
+
+/// The answer to `query` as CSV, header included.
+#[track_caller]
+pub(crate) fn csv(data: &Path, query: &str) -> String {
+    run(&[&"sql", &"--data", &data, &"--format", &"csv", &query]).text()
+}
+
+/// The answer to a query for numbers in one row.
+#[track_caller]
+pub(crate) fn numbers<const COUNT: usize>(data: &Path, query: &str) -> [u64; COUNT] {
+    let answer = csv(data, query);
+    let row = answer.lines().nth(1).unwrap_or_else(|| panic!("{query}: no row in `{answer}`"));
+    let numbers: Vec<u64> = row.split(',').map(|field| field.parse().expect("a number")).collect();
+    numbers.try_into().unwrap_or_else(|_| panic!("{query}: {COUNT} numbers expected, got `{row}`"))
+}
+
+/// Imports `log` into `data`; returns the closing summary.
+#[track_caller]
+pub(crate) fn import(devices: &Path, log: &Path, data: &Path) -> String {
+    run(&[&"import", &"shdr", &"--devices", &devices, &log, &"--data", &data]).text()
+}
+
+/// The number behind `name` in a closing summary.
+#[track_caller]
+pub(crate) fn told(summary: &str, name: &str) -> u64 {
+    let number = |line: &str| line.trim().strip_prefix(name)?.trim().parse().ok();
+    summary.lines().find_map(number).unwrap_or_else(|| panic!("no number for `{name}` in: {summary}"))
+}
+
+/// The value of an environment variable, or `default`.
+pub(crate) fn setting<T: FromStr>(name: &str, default: T) -> T {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}=`{text}` is no number")),
+        Err(_) => default,
+    }
+}
+
+/// Says that a test, or a part of one, is left out.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub(crate) fn skipped(what: &str, reason: &str) {
+    eprintln!("skipped: {what}: {reason}");
+}
