@@ -39,17 +39,18 @@ struct ShdrArguments {
     /// Keep the signals under this profile; without it, one is made of the device's name.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Keep what is rejected in this folder, as JSON lines.
-    #[arg(long, value_name = "DIR")]
-    quarantine: Option<PathBuf>,
+    /// Keep what is rejected, as JSON lines, in this folder; without a name, in `quarantine` of the data directory.
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    quarantine: Option<Option<PathBuf>>,
 }
 
 pub(crate) async fn run(arguments: ImportArguments) -> Result<()> {
     let Format::Shdr(arguments) = arguments.format;
+    // The files come first: a mistake in them leaves no data directory behind.
+    let import = ShdrImport::open(&arguments.log, &arguments.devices, arguments.profile.as_deref())?;
     let options = StoreOptions::new(arguments.data.clone());
     let opened = tokio::task::spawn_blocking(move || Store::open(options, Arc::new(SystemDisk)));
     let (store, _) = opened.await?.with_context(|| format!("failed to open `{}`", arguments.data.display()))?;
-    let import = ShdrImport { log: arguments.log, devices: arguments.devices, profile: arguments.profile };
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{bar:32} {percent:>3} % {decimal_bytes:>9} of {decimal_total_bytes}, {eta} left")
             .context("the progress bar is no template")?,
@@ -58,7 +59,8 @@ pub(crate) async fn run(arguments: ImportArguments) -> Result<()> {
         bar.set_length(total);
         bar.set_position(read);
     };
-    let outcome = match &arguments.quarantine {
+    let quarantine = arguments.quarantine.map(|dir| dir.unwrap_or_else(|| arguments.data.join("quarantine")));
+    let outcome = match &quarantine {
         Some(dir) => {
             let quarantine = FileQuarantine::new(dir.clone(), QUARANTINE_BYTES_MAX, Arc::new(SystemClock));
             import.run(&store, &quarantine, progress).await
@@ -68,7 +70,7 @@ pub(crate) async fn run(arguments: ImportArguments) -> Result<()> {
     bar.finish_and_clear();
     let outcome = match outcome {
         Ok(summary) => match store.seal().await {
-            Ok(()) => crate::say(&told(&summary, arguments.quarantine.as_ref())),
+            Ok(()) => crate::say(&told(&summary, quarantine.as_ref())),
             // The rows are in the log: what cannot be written to a segment now is written the next time.
             Err(error) => Err(error).context("everything is safe in the log, but not yet in segments"),
         },

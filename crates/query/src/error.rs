@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +43,14 @@ impl QueryError {
 
     pub(crate) fn new(error: &DataFusionError, limit_bytes: usize) -> Self {
         let root = error.find_root();
-        let text = root.strip_backtrace();
+        let text = match root {
+            DataFusionError::SQL(error, _) => match &**error {
+                ParserError::TokenizerError(text) | ParserError::ParserError(text) => format!("this is no SQL: {text}"),
+                ParserError::RecursionLimitExceeded => "the question is nested too deeply".to_owned(),
+            },
+            DataFusionError::Plan(text) | DataFusionError::Execution(text) => text.clone(),
+            _ => root.strip_backtrace(),
+        };
         match root {
             DataFusionError::ResourcesExhausted(_) => Self::Memory { limit_bytes, detail: text },
             DataFusionError::SQL(..)

@@ -34,7 +34,7 @@ pub struct AnswerWriter<W: Write + Send> {
 
 enum Form<W: Write + Send> {
     Table(W, Vec<RecordBatch>),
-    Csv(arrow::csv::Writer<W>),
+    Csv(Box<arrow::csv::Writer<W>>),
     Json(W),
     Parquet(Box<ArrowWriter<W>>),
 }
@@ -47,7 +47,7 @@ impl<W: Write + Send> AnswerWriter<W> {
     pub fn new(format: Format, schema: SchemaRef, output: W) -> io::Result<Self> {
         let form = match format {
             Format::Table => Form::Table(output, Vec::new()),
-            Format::Csv => Form::Csv(CsvWriterBuilder::new().with_header(true).build(output)),
+            Format::Csv => Form::Csv(Box::new(CsvWriterBuilder::new().with_header(true).build(output))),
             Format::Json => Form::Json(output),
             Format::Parquet => {
                 let writer = ArrowWriter::try_new(output, schema.clone(), None).map_err(io::Error::other)?;

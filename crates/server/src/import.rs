@@ -22,15 +22,15 @@ const READ_BYTES: usize = 256 << 10;
 /// Batches on their way into the log while the next is decoded.
 const UNDER_WAY_MAX: usize = 8;
 
-/// What is imported.
-#[derive(Debug, Clone)]
+/// A recorded file of SHDR that is ready to be imported.
 pub struct ShdrImport {
-    /// The recorded lines.
-    pub log: PathBuf,
-    /// The device model.
-    pub devices: PathBuf,
-    /// The profile to keep the signals under; left out, it is made of the device's name.
-    pub profile: Option<String>,
+    log: PathBuf,
+    file: File,
+    bytes: u64,
+    /// The file's own date, which stands for the time of receipt.
+    received: Timestamp,
+    decoder: ShdrDecoder,
+    summary: ImportSummary,
 }
 
 /// What became of a file.
@@ -50,8 +50,10 @@ pub struct ImportSummary {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// A file does not read.
-    #[error("failed to read `{path}`")]
+    #[error("failed to read the {what} `{path}`")]
     Read {
+        /// What it is to the import.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// Why.
@@ -84,6 +86,30 @@ pub enum ImportError {
 }
 
 impl ShdrImport {
+    /// Opens the recorded lines `log` and the device model `devices`. The signals are kept under `profile`, or under a name
+    /// made of the device's own.
+    ///
+    /// # Errors
+    /// When one of the files does not read, or is no device model.
+    pub fn open(log: &Path, devices: &Path, profile: Option<&str>) -> Result<Self, ImportError> {
+        let xml = std::fs::read(devices).map_err(unreadable("device model", devices))?;
+        let model = device::read_devices(&xml)
+            .map_err(|source| ImportError::DeviceModel { path: devices.to_owned(), source })?;
+        let mappings = mappings(&model.devices, profile)
+            .map_err(|reason| ImportError::Mapping { path: devices.to_owned(), reason })?;
+        let file = File::open(log).map_err(unreadable(RECORDED, log))?;
+        let metadata = file.metadata().map_err(unreadable(RECORDED, log))?;
+        let warnings = model.warnings.iter().map(ToString::to_string).collect();
+        Ok(Self {
+            log: log.to_owned(),
+            file,
+            bytes: metadata.len(),
+            received: date_of(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)),
+            decoder: ShdrDecoder::new(mappings),
+            summary: ImportSummary { warnings, ..ImportSummary::default() },
+        })
+    }
+
     /// Imports the file into `store`; `progress` is told the bytes read so far, and of how many.
     ///
     /// Lines that carry no absolute time are told apart by the file's own date, so that importing it again adds nothing.
@@ -91,56 +117,49 @@ impl ShdrImport {
     /// # Errors
     /// See [`ImportError`]. What was imported before the error stays.
     pub async fn run(
-        &self,
+        mut self,
         store: &Store,
         quarantine: &dyn Quarantine,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<ImportSummary, ImportError> {
-        let unreadable = |path: &Path| {
-            let path = path.to_owned();
-            move |source| ImportError::Read { path, source }
-        };
-        let xml = std::fs::read(&self.devices).map_err(unreadable(&self.devices))?;
-        let model = device::read_devices(&xml)
-            .map_err(|source| ImportError::DeviceModel { path: self.devices.clone(), source })?;
-        let mappings = mappings(&model.devices, self.profile.as_deref())
-            .map_err(|reason| ImportError::Mapping { path: self.devices.clone(), reason })?;
-        let mut summary = ImportSummary::default();
-        summary.warnings.extend(model.warnings.iter().map(ToString::to_string));
-        let mut decoder = ShdrDecoder::new(mappings);
-        let mut file = File::open(&self.log).map_err(unreadable(&self.log))?;
-        let metadata = file.metadata().map_err(unreadable(&self.log))?;
-        let received = date_of(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH));
         let mut under_way = UnderWay::default();
         let mut bytes = vec![0; READ_BYTES];
         let mut bytes_read = 0;
         let name = self.log.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         loop {
-            let count = file.read(&mut bytes).map_err(unreadable(&self.log))?;
-            let rejected = &mut summary.rejected;
+            let count = self.file.read(&mut bytes).map_err(unreadable(RECORDED, &self.log))?;
+            let rejected = &mut self.summary.rejected;
             let mut reject = |rejection: Rejection<'_>| {
                 *rejected.entry(rejection.reason).or_insert(0) += 1;
                 quarantine.keep(&name, rejection);
             };
             if count == 0 {
-                decoder.finish(received, &mut reject);
+                self.decoder.finish(self.received, &mut reject);
             } else {
-                decoder.decode(&bytes[..count], received, &mut reject);
+                self.decoder.decode(&bytes[..count], self.received, &mut reject);
             }
-            let (batches, counts) = decoder.take();
-            summary.counts.add(&counts);
+            let (batches, counts) = self.decoder.take();
+            self.summary.counts.add(&counts);
             for batch in batches {
-                under_way.submit(store, batch, &mut summary.receipt).await?;
+                under_way.submit(store, batch, &mut self.summary.receipt).await?;
             }
             bytes_read += count as u64;
-            progress(bytes_read, metadata.len());
+            progress(bytes_read, self.bytes);
             if count == 0 {
                 break;
             }
         }
-        under_way.settle(0, &mut summary.receipt).await?;
-        Ok(summary)
+        under_way.settle(0, &mut self.summary.receipt).await?;
+        Ok(self.summary)
     }
+}
+
+/// What a file that does not read is called.
+const RECORDED: &str = "recorded lines";
+
+fn unreadable(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ImportError {
+    let path = path.to_owned();
+    move |source| ImportError::Read { what, path, source }
 }
 
 fn date_of(time: SystemTime) -> Timestamp {

@@ -93,11 +93,17 @@ impl Adapter {
         self.clients.push(client);
     }
 
+    /// The present as far as the machine knows time: in milliseconds. It never reaches a fraction of one.
+    fn present(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.now().millis())
+    }
+
     /// Tells the first client everything up to now, as fast as it takes it.
     async fn tell_history(&mut self) {
         while let Some(first) = self.clients.first() {
-            let now = self.clock.now();
-            if self.machine.now() >= now {
+            let now = self.present();
+            // The clock goes on while the history is told: what is left by then is news.
+            if self.machine.now().plus_nanos(PERIOD.as_nanos() as i64) >= now {
                 self.has_history = false;
                 self.outages.begin(now);
                 return;
@@ -114,7 +120,7 @@ impl Adapter {
 
     /// Tells all clients what has happened since.
     async fn tell_news(&mut self) {
-        let now = self.clock.now();
+        let now = self.present();
         if let Some(outage) = self.outages.due(now) {
             tracing::debug!(machine = self.machine.name(), ?outage, "adapter has a simulated outage");
             match outage {

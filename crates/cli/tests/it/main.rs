@@ -4,12 +4,14 @@
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
-//! | `TONGMAI_KILLS` | 50 | how often each of the tests `kill_import` and `kill_live` kills the program; 500 for a long night |
+//! | `TONGMAI_KILLS` | 50 | how often the tests of `kill_import` and `kill_live` kill the program; 2000 for a long night |
 //! | `TONGMAI_SEED` | 7 | decides the moments of the kills |
 //! | `TONGMAI_BLESS` | unset | when set, golden files are written anew instead of compared |
 //!
 //! What needs a recording that is not part of the repository, a right that the tester lacks or a tool that is not
 //! installed says so and is skipped.
+
+#![expect(clippy::disallowed_methods, reason = "a process runs in real time: nothing here can be paused")]
 
 mod adapter;
 mod answers;
@@ -22,5 +24,6 @@ mod kill_live;
 mod lathe;
 mod mistakes;
 mod program;
+mod readme;
 mod real_log;
 mod served;

@@ -22,7 +22,7 @@ pub(crate) struct Outcome {
 /// The program with `arguments`, its output in pipes, not started yet.
 pub(crate) fn tongmai(arguments: &[&dyn AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tongmai"));
-    command.args(arguments.iter().map(|argument| argument.as_ref()));
+    command.args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("TONGMAI_LOG");
     command
 }
@@ -69,14 +69,13 @@ impl Outcome {
         String::from_utf8(self.stdout).expect("the output is text")
     }
 
-    /// The one line `error: …` of a run that failed, without its beginning; of several lines, all.
+    /// What stands behind the one `error: ` of a run that failed.
     #[track_caller]
     pub(crate) fn error(&self) -> &str {
         assert!(self.code.is_some_and(|code| code != 0), "expected a failure, got {self:?}");
-        let at = self.stderr.find("error: ").unwrap_or_else(|| panic!("no error is told: {self:?}"));
-        let begins_line = at == 0 || self.stderr[..at].ends_with('\n');
-        assert!(begins_line && self.stderr.matches("error: ").count() == 1, "one error is told: {self:?}");
-        assert!(!self.stderr.contains("panicked"), "{self:?}");
+        let errors: Vec<&str> = self.stderr.split('\n').filter(|line| line.starts_with("error: ")).collect();
+        assert!(errors.len() == 1 && !self.stderr.contains("panicked"), "one error is told: {self:?}");
+        let at = self.stderr.find(errors[0]).expect("it was found");
         self.stderr[at + "error: ".len()..].trim_end()
     }
 }
@@ -90,10 +89,15 @@ pub(crate) fn csv(data: &Path, query: &str) -> String {
 /// The answer to a query for numbers in one row.
 #[track_caller]
 pub(crate) fn numbers<const COUNT: usize>(data: &Path, query: &str) -> [u64; COUNT] {
-    let answer = csv(data, query);
-    let row = answer.lines().nth(1).unwrap_or_else(|| panic!("{query}: no row in `{answer}`"));
+    first_row(&csv(data, query))
+}
+
+/// The numbers in the first row of an answer as CSV.
+#[track_caller]
+pub(crate) fn first_row<const COUNT: usize>(answer: &str) -> [u64; COUNT] {
+    let row = answer.lines().nth(1).unwrap_or_else(|| panic!("no row in `{answer}`"));
     let numbers: Vec<u64> = row.split(',').map(|field| field.parse().expect("a number")).collect();
-    numbers.try_into().unwrap_or_else(|_| panic!("{query}: {COUNT} numbers expected, got `{row}`"))
+    numbers.try_into().unwrap_or_else(|_| panic!("{COUNT} numbers expected, got `{row}`"))
 }
 
 /// Imports `log` into `data`; returns the closing summary.

@@ -1,6 +1,7 @@
 //! The recorded log of a real lathe, from the file to the answers. The recording is not part of the repository.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -33,7 +34,7 @@ fn every_line_of_the_recording_is_accounted_for_once() {
     let Some(Recording { devices, log }) = recording("the real log") else { return };
     let folder = tempfile::tempdir().unwrap();
     let (data, quarantine) = (folder.path().join("data"), folder.path().join("rejected"));
-    let arguments: [&dyn AsRef<std::ffi::OsStr>; 9] =
+    let arguments: [&dyn AsRef<OsStr>; 9] =
         [&"import", &"shdr", &"--devices", &devices, &log, &"--data", &data, &"--quarantine", &quarantine];
     let summary = run(&arguments).text();
     assert_eq!(told(&summary, "lines"), LINES);
@@ -44,7 +45,8 @@ fn every_line_of_the_recording_is_accounted_for_once() {
     let kept = told(&summary, "new");
     assert_eq!(told(&summary, "observations"), kept + told(&summary, "there already"), "{summary}");
     assert_eq!(numbers(&data, "SELECT count(*) FROM observations"), [kept]);
-    let counts = csv(&data, "SELECT signal, count(*) AS observations FROM observations GROUP BY signal ORDER BY signal");
+    let counts =
+        csv(&data, "SELECT signal, count(*) AS observations FROM observations GROUP BY signal ORDER BY signal");
     golden::check(&golden::folder().join("okuma-observations.csv"), &counts);
 
     let kept_file = std::fs::read_to_string(quarantine.join("okuma-shdr.log.jsonl")).expect("rejections are kept");
@@ -71,22 +73,4 @@ fn an_independent_count_of_the_recording_agrees_with_the_golden_file() {
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
     let golden = std::fs::read_to_string(golden::folder().join("okuma-observations.csv")).expect("it is there");
     assert_eq!(lines(&String::from_utf8_lossy(&counted.stdout)), lines(&golden));
-}
-
-/// Each `NAME.sql` in `golden/answers` is asked over the recording; `NAME.csv` beside it is the answer.
-#[test]
-fn questions_over_the_recording_have_their_answers() {
-    let Some(Recording { devices, log }) = recording("the answers over the real log") else { return };
-    let folder = tempfile::tempdir().unwrap();
-    import(&devices, &log, folder.path());
-    let mut asked = 0;
-    for entry in std::fs::read_dir(golden::folder().join("answers")).expect("there are answers") {
-        let path = entry.expect("the folder reads").path();
-        if path.extension().is_some_and(|extension| extension == "sql") {
-            let query = std::fs::read_to_string(&path).expect("the question reads");
-            golden::check(&path.with_extension("csv"), &csv(folder.path(), &query));
-            asked += 1;
-        }
-    }
-    assert!(asked > 0, "there are questions");
 }

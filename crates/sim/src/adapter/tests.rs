@@ -196,3 +196,12 @@ impl PeerIsGone for TcpStream {
         }
     }
 }
+
+#[tokio::test]
+async fn a_clock_with_fractions_of_a_millisecond_is_caught_up_with() {
+    let start = Timestamp::from_millis(START_MS);
+    let machine = Plant::new(&PlantOptions { machines: 1, ..PlantOptions::new(21, start) }).into_machines().remove(0);
+    let clock = Arc::new(ManualClock::new(start.plus_nanos(999_999)));
+    let mut adapter = Adapter::new(machine, clock, Outages::new(1));
+    tokio::time::timeout(Duration::from_secs(60), adapter.tell_news()).await.expect("it ends");
+}
