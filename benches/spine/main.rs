@@ -75,7 +75,9 @@ fn compare(options: &Options) -> Result<()> {
             figures.push(one);
         }
     }
-    println!("\n| part | lines/CPU-s, median (least to most) | CPU ns/line | of it system | wall s | peak MB | what it is |");
+    println!(
+        "\n| part | lines/CPU-s, median (least to most) | CPU ns/line | of it system | wall s | peak MB | what it is |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for (part, figures) in options.parts.iter().zip(&figures) {
         let column = |of: fn(&Figures) -> f64| median(figures.iter().map(of).collect());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int32Type, SchemaRef, TimestampNanosecondType, UInt32Type};
+use foldhash::fast::RandomState;
 use model::{Profile, Shape, Timestamp};
 
 use crate::rows::RowsBuilder;
@@ -26,7 +27,7 @@ pub(crate) struct Generation {
     building: RowsBuilder,
     rows: usize,
     /// The keys of the assets that sent something late, so that it can be told from a repeat.
-    keys: HashMap<u32, HashSet<RowKey>>,
+    keys: HashMap<u32, HashSet<RowKey, RandomState>, RandomState>,
 }
 
 /// What turns codes into texts: the dictionaries and the schema at one time.
@@ -38,7 +39,7 @@ pub(crate) struct Words {
 
 impl Generation {
     pub(crate) fn new(profile: &Profile) -> Self {
-        Self { chunks: Vec::new(), building: RowsBuilder::new(profile), rows: 0, keys: HashMap::new() }
+        Self { chunks: Vec::new(), building: RowsBuilder::new(profile), rows: 0, keys: HashMap::default() }
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -92,7 +93,7 @@ impl Generation {
     pub(crate) fn contains(&mut self, asset: u32, key: RowKey, shape: Shape) -> bool {
         let chunks = &self.chunks;
         let keys = self.keys.entry(asset).or_insert_with(|| {
-            let mut keys = HashSet::new();
+            let mut keys = HashSet::default();
             for chunk in chunks {
                 for_each_key(chunk, shape, |code, key| {
                     if code == asset {

@@ -1,7 +1,5 @@
 //! The latest value of every signal of every asset, from memory. Knows no tables: it is fed rows that are durable.
 
-use std::collections::HashMap;
-
 use model::{AssetId, ConditionLevel, Entry, Observation, Timestamp, Value};
 
 /// The most native codes that are kept at once for one condition signal; further ones are not told apart.
@@ -26,7 +24,8 @@ pub struct Latest {
 #[derive(Debug, Clone)]
 struct Slot {
     newest: (Timestamp, u32),
-    /// One observation; of a condition, one for each active native code.
+    /// One observation; of a condition, one for each active native code. None between [`LatestTable::see`] and the
+    /// [`LatestTable::apply`] that has to follow.
     current: Vec<(Observation, Timestamp)>,
     /// The newest observation when it is not among `current`: it ended one of several active codes.
     settled: Option<(Observation, Timestamp)>,
@@ -36,44 +35,56 @@ struct Slot {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LatestTable {
     /// By the code of the asset, then by the place of the signal.
-    slots: HashMap<u32, Vec<Option<Slot>>>,
+    slots: Vec<Vec<Option<Slot>>>,
 }
 
 impl LatestTable {
     /// The newest (time, sequence) of a signal, in all that was ever applied.
     pub(crate) fn newest(&self, asset: u32, signal: u16) -> Option<(Timestamp, u32)> {
-        self.slots.get(&asset)?.get(usize::from(signal))?.as_ref().map(|slot| slot.newest)
+        self.slots.get(asset as usize)?.get(usize::from(signal))?.as_ref().map(|slot| slot.newest)
     }
 
     /// Takes in an observation; older ones than the latest change nothing.
     pub(crate) fn apply(&mut self, asset: u32, observation: Observation, received: Timestamp) {
-        let slots = self.slots.entry(asset).or_default();
-        let place = usize::from(observation.signal);
+        let key = (observation.time, observation.sequence);
+        let slot = self.slot(asset, observation.signal, key);
+        if key >= slot.newest {
+            slot.newest = key;
+            slot.settled = merge(&mut slot.current, observation, received);
+        }
+    }
+
+    /// Notes that a signal spoke at `key`, without what it said: for the many observations of a batch that the next
+    /// one of the same signal replaces, so that none is copied in vain. The newest of them has to be applied afterwards.
+    pub(crate) fn see(&mut self, asset: u32, signal: u16, key: (Timestamp, u32)) {
+        let slot = self.slot(asset, signal, key);
+        slot.newest = slot.newest.max(key);
+    }
+
+    /// The slot of a signal; one that speaks for the first time does so at `key`.
+    fn slot(&mut self, asset: u32, signal: u16, key: (Timestamp, u32)) -> &mut Slot {
+        let (asset, place) = (asset as usize, usize::from(signal));
+        if self.slots.len() <= asset {
+            self.slots.resize(asset + 1, Vec::new());
+        }
+        let slots = &mut self.slots[asset];
         if slots.len() <= place {
             slots.resize(place + 1, None);
         }
-        let key = (observation.time, observation.sequence);
-        match &mut slots[place] {
-            Some(slot) if key < slot.newest => {}
-            Some(slot) => {
-                slot.newest = key;
-                slot.settled = merge(&mut slot.current, observation, received);
-            }
-            empty => *empty = Some(Slot { newest: key, current: vec![(observation, received)], settled: None }),
-        }
+        slots[place].get_or_insert_with(|| Slot { newest: key, current: Vec::new(), settled: None })
     }
 
     /// All that has to be applied to an empty table to get this one.
     pub(crate) fn to_restore(&self) -> impl Iterator<Item = (u32, &(Observation, Timestamp))> {
-        self.slots.iter().flat_map(|(asset, slots)| {
+        (0..).zip(&self.slots).flat_map(|(asset, slots)| {
             let observations = slots.iter().flatten().flat_map(|slot| slot.current.iter().chain(&slot.settled));
-            observations.map(|observation| (*asset, observation))
+            observations.map(move |observation| (asset, observation))
         })
     }
 
     /// All of one asset, in the order of the signals.
     pub(crate) fn of(&self, asset: u32) -> impl Iterator<Item = &(Observation, Timestamp)> {
-        self.slots.get(&asset).into_iter().flatten().flatten().flat_map(|slot| &slot.current)
+        self.slots.get(asset as usize).into_iter().flatten().flatten().flat_map(|slot| &slot.current)
     }
 }
 
@@ -167,6 +178,19 @@ mod tests {
         latest.apply(7, observation(10, Value::Number(1.0)), Timestamp::default());
         assert_eq!(latest.of(7).next().unwrap().0.value, Value::Number(2.0));
         assert_eq!(latest.newest(7, 0), Some((Timestamp::from_millis(20_000), 0)));
+    }
+
+    #[test]
+    fn what_was_only_seen_counts_as_the_newest() {
+        let mut latest = LatestTable::default();
+        latest.see(7, 0, (Timestamp::from_millis(20_000), 0));
+        latest.see(7, 0, (Timestamp::from_millis(10_000), 0));
+        assert_eq!(latest.newest(7, 0), Some((Timestamp::from_millis(20_000), 0)));
+        assert_eq!((latest.newest(7, 1), latest.newest(8, 0)), (None, None));
+        latest.apply(7, observation(10, Value::Number(1.0)), Timestamp::default());
+        assert_eq!(latest.of(7).count(), 0, "it was replaced before it came");
+        latest.apply(7, observation(20, Value::Number(2.0)), Timestamp::default());
+        assert_eq!(latest.of(7).next().unwrap().0.value, Value::Number(2.0));
     }
 
     #[test]

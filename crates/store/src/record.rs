@@ -20,6 +20,7 @@ const FRAMES: u8 = 3;
 
 /// A record, read.
 #[derive(Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and nearly all are batches")]
 pub(crate) enum Record {
     Profile,
     Batch { batch: Batch, cursor: Option<Cursor> },

@@ -64,7 +64,7 @@ pub(crate) fn recover(dir: &Path) -> Result<(State, Manifest, Recovery), Recover
         let profile = profile.map_err(|error| RecoverError::Profile(error.to_string()))?;
         let id = profile.id().into();
         let mut restored = Table::new(profile.into());
-        restored.segments.clone_from(&table.segments);
+        table.segments.iter().cloned().for_each(|segment| restored.add_segment(segment));
         state.tables.insert(id, restored);
     }
     if let Some(latest) = &manifest.latest {

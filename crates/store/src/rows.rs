@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, DictionaryArray, Float64Array, Float64Builder, Int32Array, Int64Builder, ListBuilder, RecordBatch,
+    ArrayBuilder, ArrayRef, DictionaryArray, Float64Builder, Int32Array, Int64Builder, ListBuilder, RecordBatch,
     StringArray, StringBuilder, StructBuilder, TimestampNanosecondArray, UInt32Array,
 };
 use arrow::datatypes::{Int32Type, SchemaRef};
-use model::{Column, ConditionLevel, Entry, Frames, Observation, Profile, Quality, Shape, Timestamp, Value};
+use model::{
+    Changes, Column, Condition, ConditionLevel, Entry, Frames, Profile, Quality, Shape, Statistic, Timestamp, Value,
+};
 
 use crate::table;
 
@@ -45,14 +47,14 @@ fn words(codes: Vec<i32>, texts: &Arc<StringArray>) -> ArrayRef {
 #[derive(Debug)]
 pub(crate) enum RowsBuilder {
     Changes(Box<ChangesBuilder>),
-    Frames(FramesBuilder),
+    Frames(Box<FramesBuilder>),
 }
 
 impl RowsBuilder {
     pub(crate) fn new(profile: &Profile) -> Self {
         match profile.shape() {
             Shape::Changes => Self::Changes(Box::default()),
-            Shape::Frames => Self::Frames(FramesBuilder::new(profile)),
+            Shape::Frames => Self::Frames(Box::new(FramesBuilder::new(profile))),
         }
     }
 
@@ -64,62 +66,88 @@ impl RowsBuilder {
     }
 }
 
-/// The rows of changes.
+/// The rows of changes. Most columns say nothing in most rows: they are as long as their last value, and get the rows
+/// without one when the next comes or all ends.
 #[derive(Debug, Default)]
 pub(crate) struct ChangesBuilder {
     keys: KeyColumns,
     signal: Vec<i32>,
     quality: Vec<i32>,
-    value: Vec<Option<f64>>,
+    value: Float64Builder,
     text: StringBuilder,
     vector: ListBuilder<Float64Builder>,
     /// `native_code`, `native_severity`, `qualifier`, `message`.
     condition: [StringBuilder; 4],
-    duration_secs: Vec<Option<f64>>,
+    duration_secs: Float64Builder,
     reset_triggered: StringBuilder,
-    sample_rate_hz: Vec<Option<f64>>,
+    sample_rate_hz: Float64Builder,
+}
+
+fn put_number(column: &mut Float64Builder, row: usize, number: f64) {
+    column.append_nulls(row - column.len());
+    column.append_value(number);
+}
+
+fn put_text(column: &mut StringBuilder, row: usize, text: &str) {
+    column.append_nulls(row - column.len());
+    column.append_value(text);
 }
 
 impl ChangesBuilder {
-    /// Adds one observation; `asset` and `signal` are the codes of the catalog.
-    pub(crate) fn push(&mut self, asset: u32, signal: u16, received: Timestamp, observation: &Observation) {
-        self.keys.push(asset, observation.time, received, observation.sequence);
+    /// Adds row `row` of `changes`; `asset` and `signal` are the codes of the catalog.
+    pub(crate) fn push(
+        &mut self,
+        asset: u32,
+        signal: u16,
+        received: Timestamp,
+        changes: &Changes,
+        from: usize,
+        statistic: Option<&Statistic>,
+    ) {
+        let row = self.keys.time.len();
+        self.keys.push(asset, changes.time[from], received, changes.sequence[from]);
         self.signal.push(i32::from(signal));
-        self.quality.push(observation.quality as i32);
-        let mut number = None;
-        let mut text = None;
-        let mut vector = None;
-        let mut condition = [None; 4];
-        match &observation.value {
+        self.quality.push(changes.quality[from] as i32);
+        match &changes.value[from] {
             Value::Absent => {}
-            Value::Number(value) => number = Some(*value),
-            Value::Integer(value) => number = Some(*value as f64),
-            Value::Text(value) => text = Some(std::borrow::Cow::from(&**value)),
-            Value::Vector(values) => vector = Some(values),
-            Value::Entries(entries) => text = Some(entries_json(entries).to_string().into()),
-            Value::Condition(value) => {
-                text = (value.level != ConditionLevel::Unavailable).then(|| value.level.as_str().into());
-                condition = [
-                    value.native_code.as_deref(),
-                    value.native_severity.as_deref(),
-                    value.qualifier.as_deref(),
-                    value.message.as_deref(),
-                ];
+            Value::Number(value) => put_number(&mut self.value, row, *value),
+            Value::Integer(value) => put_number(&mut self.value, row, *value as f64),
+            Value::Text(value) => put_text(&mut self.text, row, value),
+            Value::Vector(values) => {
+                self.vector.append_nulls(row - self.vector.len());
+                self.vector.values().append_slice(values);
+                self.vector.append(true);
+            }
+            Value::Entries(entries) => put_text(&mut self.text, row, &entries_json(entries).to_string()),
+            Value::Condition(value) => self.put_condition(row, value),
+        }
+        if let Some(statistic) = statistic {
+            self.put_statistic(row, statistic);
+        }
+    }
+
+    fn put_condition(&mut self, row: usize, value: &Condition) {
+        if value.level != ConditionLevel::Unavailable {
+            put_text(&mut self.text, row, value.level.as_str());
+        }
+        let texts = [&value.native_code, &value.native_severity, &value.qualifier, &value.message];
+        for (column, text) in self.condition.iter_mut().zip(texts) {
+            if let Some(text) = text {
+                put_text(column, row, text);
             }
         }
-        self.value.push(number);
-        self.text.append_option(text);
-        if let Some(vector) = vector {
-            self.vector.values().append_slice(vector);
+    }
+
+    fn put_statistic(&mut self, row: usize, statistic: &Statistic) {
+        if let Some(secs) = statistic.duration_secs {
+            put_number(&mut self.duration_secs, row, secs);
         }
-        self.vector.append(vector.is_some());
-        for (builder, value) in self.condition.iter_mut().zip(condition) {
-            builder.append_option(value);
+        if let Some(reason) = &statistic.reset_triggered {
+            put_text(&mut self.reset_triggered, row, reason);
         }
-        let statistic = observation.statistic.as_deref();
-        self.duration_secs.push(statistic.and_then(|statistic| statistic.duration_secs));
-        self.reset_triggered.append_option(statistic.and_then(|statistic| statistic.reset_triggered.as_deref()));
-        self.sample_rate_hz.push(statistic.and_then(|statistic| statistic.sample_rate_hz));
+        if let Some(hz) = statistic.sample_rate_hz {
+            put_number(&mut self.sample_rate_hz, row, hz);
+        }
     }
 
     /// The rows so far, as a table of `schema`; the builder is empty afterwards.
@@ -131,6 +159,16 @@ impl ChangesBuilder {
     ) -> RecordBatch {
         let keys = std::mem::take(&mut self.keys);
         let qualities = Arc::new(StringArray::from_iter_values(Quality::ALL.map(Quality::as_str)));
+        let rows = keys.time.len();
+        let numbers = |column: &mut Float64Builder| -> ArrayRef {
+            column.append_nulls(rows - column.len());
+            Arc::new(column.finish())
+        };
+        let texts = |column: &mut StringBuilder| -> ArrayRef {
+            column.append_nulls(rows - column.len());
+            Arc::new(column.finish())
+        };
+        self.vector.append_nulls(rows - self.vector.len());
         let mut columns = vec![
             words(keys.asset, assets),
             words(std::mem::take(&mut self.signal), signals),
@@ -138,14 +176,14 @@ impl ChangesBuilder {
             times(keys.received),
             Arc::new(UInt32Array::from(keys.sequence)),
             words(std::mem::take(&mut self.quality), &qualities),
-            Arc::new(Float64Array::from(std::mem::take(&mut self.value))),
-            Arc::new(self.text.finish()),
+            numbers(&mut self.value),
+            texts(&mut self.text),
             Arc::new(self.vector.finish()),
         ];
-        columns.extend(self.condition.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
-        columns.push(Arc::new(Float64Array::from(std::mem::take(&mut self.duration_secs))));
-        columns.push(Arc::new(self.reset_triggered.finish()));
-        columns.push(Arc::new(Float64Array::from(std::mem::take(&mut self.sample_rate_hz))));
+        columns.extend(self.condition.iter_mut().map(texts));
+        columns.push(numbers(&mut self.duration_secs));
+        columns.push(texts(&mut self.reset_triggered));
+        columns.push(numbers(&mut self.sample_rate_hz));
         RecordBatch::try_new(schema, columns).expect("the columns are those of the schema of changes")
     }
 }
@@ -255,11 +293,76 @@ impl FramesBuilder {
 
 impl ColumnBuilder {
     fn len(&self) -> usize {
-        use arrow::array::ArrayBuilder;
         match self {
             Self::Integers(builder) => builder.len(),
             Self::Numbers(builder) => builder.len(),
             Self::Texts(builder) => builder.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::Float64Type;
+    use model::Signal;
+
+    use super::*;
+
+    fn said(values: Vec<Value>) -> Changes {
+        let count = values.len();
+        Changes {
+            assets: vec!["machine/m".parse().unwrap()],
+            asset: vec![0; count],
+            signal: vec![0; count],
+            time: (0..count as i64).map(Timestamp::from_millis).collect(),
+            sequence: vec![0; count],
+            quality: vec![Quality::Good; count],
+            value: values,
+            statistic: Vec::new(),
+        }
+    }
+
+    fn texts(table: &RecordBatch, column: &str) -> Vec<Option<String>> {
+        let column = table.column_by_name(column).unwrap().as_string::<i32>();
+        column.iter().map(|text| text.map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn every_value_stands_in_its_row_and_its_column() {
+        let profile =
+            Profile::new("press", Shape::Changes, vec![Signal::new("a", "x:A", model::ValueKind::Text)]).unwrap();
+        let warning = Condition { level: ConditionLevel::Warning, native_code: Some("7".into()), ..Default::default() };
+        let changes = said(vec![
+            Value::Absent,
+            Value::Number(1.5),
+            Value::Text("x".into()),
+            Value::Vector([1.0, 2.0].into()),
+            Value::Condition(Box::new(warning)),
+            Value::Integer(3),
+            Value::Absent,
+        ]);
+        let statistic = Statistic { duration_secs: Some(60.0), reset_triggered: None, sample_rate_hz: None };
+        let mut builder = ChangesBuilder::default();
+        let words = Arc::new(StringArray::from(vec!["a"]));
+        // Twice, since a builder is used again after it was finished.
+        for _ in 0..2 {
+            for row in 0..changes.len() {
+                builder.push(0, 0, Timestamp::default(), &changes, row, (row == 5).then_some(&statistic));
+            }
+            let table = builder.finish(table::schema(&profile), &words, &words);
+            let numbers = |column: &str| -> Vec<Option<f64>> {
+                table.column_by_name(column).unwrap().as_primitive::<Float64Type>().iter().collect()
+            };
+            assert_eq!(numbers("value"), [None, Some(1.5), None, None, None, Some(3.0), None]);
+            assert_eq!(numbers("duration_secs"), [None, None, None, None, None, Some(60.0), None]);
+            assert_eq!(numbers("sample_rate_hz"), [None; 7]);
+            let text = [None, None, Some("x"), None, Some("WARNING"), None, None];
+            assert_eq!(texts(&table, "text"), text.map(|text| text.map(str::to_owned)));
+            assert_eq!(texts(&table, "native_code")[4].as_deref(), Some("7"));
+            assert_eq!(texts(&table, "message"), vec![None; 7]);
+            let vector = table.column_by_name("vector").unwrap();
+            assert_eq!((vector.null_count(), vector.as_list::<i32>().value(3).len()), (6, 2));
         }
     }
 }

@@ -4,11 +4,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
-use arrow::datatypes::{DataType, TimestampNanosecondType};
+use arrow::array::{AsArray, DictionaryArray, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{DataType, Int32Type, TimestampNanosecondType, UInt32Type};
 use model::{Profile, Shape, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
@@ -126,16 +125,37 @@ fn sort_columns(shape: Shape) -> &'static [&'static str] {
     }
 }
 
+/// `rows` in the order of [`sort_columns`]. The few words of the keys are put in order first, so that rows are compared
+/// by numbers only.
 fn sort(profile: &Profile, rows: &RecordBatch) -> RecordBatch {
-    let columns: Vec<SortColumn> = sort_columns(profile.shape())
-        .iter()
-        .map(|name| {
-            let values = Arc::clone(rows.column_by_name(name).expect("every table has its key columns"));
-            SortColumn { values, options: None }
+    let column = |name: &str| rows.column_by_name(name).expect("every table has its key columns");
+    let asset = column("asset").as_dictionary::<Int32Type>();
+    let signal = (profile.shape() == Shape::Changes).then(|| column("signal").as_dictionary::<Int32Type>());
+    let (time, sequence) =
+        (column("time").as_primitive::<TimestampNanosecondType>(), column("sequence").as_primitive::<UInt32Type>());
+    let (asset_ranks, signal_ranks) = (ranks(asset), signal.map(ranks).unwrap_or_default());
+    let mut keys: Vec<(u32, u32, i64, u32, u32)> = (0..rows.num_rows())
+        .map(|row| {
+            let asset = asset_ranks[asset.keys().value(row) as usize];
+            let signal = signal.map_or(0, |signal| signal_ranks[signal.keys().value(row) as usize]);
+            (asset, signal, time.value(row), sequence.value(row), row as u32)
         })
         .collect();
-    let order = lexsort_to_indices(&columns, None).expect("key columns can be sorted");
+    keys.sort_unstable();
+    let order = UInt32Array::from_iter_values(keys.iter().map(|(.., row)| *row));
     take_record_batch(rows, &order).expect("the indices are of these rows")
+}
+
+/// The place of each word of a dictionary in the order of all its words; a word that stands there twice has one place.
+fn ranks(words: &DictionaryArray<Int32Type>) -> Vec<u32> {
+    let texts = words.values().as_string::<i32>();
+    let mut order: Vec<usize> = (0..words.values().len()).collect();
+    order.sort_unstable_by_key(|place| texts.value(*place));
+    let mut ranks = vec![0; order.len()];
+    for pair in order.windows(2) {
+        ranks[pair[1]] = ranks[pair[0]] + u32::from(texts.value(pair[0]) != texts.value(pair[1]));
+    }
+    ranks
 }
 
 fn properties(profile: &Profile, rows: &RecordBatch) -> WriterProperties {
@@ -193,5 +213,64 @@ pub(crate) fn remove_unknown(dir: &Path, known: &dyn Fn(&Path) -> bool) {
                 tracing::info!(path = %path.display(), "removed an unfinished segment; its rows are in the log");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int32Array, StringArray};
+    use model::{Signal, ValueKind};
+
+    use super::*;
+    use crate::rows::RowsBuilder;
+
+    #[test]
+    fn rows_are_sorted_by_the_texts_of_their_keys_whatever_their_codes() {
+        let signals = ["speed", "load"].map(|id| Signal::new(id, "x:A", ValueKind::Number));
+        let profile = Profile::new("press", Shape::Changes, signals.into()).unwrap();
+        let asset = "machine/m".parse().unwrap();
+        let mut changes = model::Changes { assets: vec![asset], ..Default::default() };
+        for (signal, millis, sequence) in [(0, 1, 0), (1, 2, 1), (1, 2, 0), (0, 0, 0), (1, 1, 0)] {
+            let (time, value) = (Timestamp::from_millis(millis), model::Value::Absent);
+            let quality = model::Quality::Good;
+            changes.push(0, model::Observation { signal, time, sequence, quality, value, statistic: None });
+        }
+        let RowsBuilder::Changes(mut builder) = RowsBuilder::new(&profile) else { panic!("a profile of changes") };
+        for row in 0..changes.len() {
+            builder.push(row as u32 % 2, changes.signal[row], Timestamp::default(), &changes, row, None);
+        }
+        let words = |texts: Vec<&str>| Arc::new(StringArray::from(texts));
+        let schema = table::schema(&profile);
+        let rows = builder.finish(schema, &words(vec!["machine/b", "machine/a"]), &words(vec!["speed", "load"]));
+        let sorted = sort(&profile, &rows);
+        let text = |name: &str, row: usize| {
+            let column: &ArrayRef = sorted.column_by_name(name).unwrap();
+            arrow::util::display::array_value_to_string(column, row).unwrap()
+        };
+        let time = sorted.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>();
+        let key = |row: usize| {
+            let millis = time.value(row) / 1_000_000;
+            format!("{} {} {millis} {}", text("asset", row), text("signal", row), text("sequence", row))
+        };
+        let keys: Vec<String> = (0..sorted.num_rows()).map(key).collect();
+        assert_eq!(
+            keys,
+            [
+                "machine/a load 2 1",
+                "machine/a speed 0 0",
+                "machine/b load 1 0",
+                "machine/b load 2 0",
+                "machine/b speed 1 0"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_word_that_stands_twice_in_a_dictionary_has_one_place() {
+        let values: ArrayRef = Arc::new(StringArray::from(vec!["b", "a", "b", "c"]));
+        let words = DictionaryArray::new(Int32Array::from(vec![0, 1, 2, 3]), values);
+        assert_eq!(ranks(&words), [1, 0, 1, 2]);
     }
 }

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use model::{AssetId, Profile};
 
+use crate::generation::Generation;
 use crate::latest::Latest;
 use crate::state::{State, Table};
 
@@ -36,11 +37,11 @@ pub(crate) fn of(state: &mut State) -> Snapshot {
     let dir = state.dir().to_owned();
     let table = |table: &mut Table| {
         table.cut();
-        let chunks = table.sealing.iter().chain([&table.hot]).flat_map(|generation| generation.chunks());
+        let chunks = table.sealing.iter().chain([&table.hot]).flat_map(Generation::chunks);
         TableSnapshot {
             profile: Arc::clone(table.profile()),
             schema: Arc::clone(table.schema()),
-            segments: table.segments.iter().map(|segment| dir.join(&segment.file)).collect(),
+            segments: table.segments().iter().map(|segment| dir.join(&segment.file)).collect(),
             rows: chunks.cloned().collect(),
             assets: table.assets().ids().to_vec(),
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::StringArray;
 use arrow::datatypes::SchemaRef;
-use model::{Batch, Changes, Column, Cursor, Frames, Observation, Profile, Quality, Rows, Value};
+use model::{Batch, Changes, Column, Cursor, Frames, Observation, Profile, Quality, Rows, Timestamp, Value, ValueKind};
 
 use crate::catalog::{self, Assets, Places, Unacceptable};
 use crate::generation::{Generation, RowKey, SortedKeys, Words};
@@ -29,7 +29,9 @@ pub(crate) struct Table {
     assets: Assets,
     places: Places,
     latest: LatestTable,
-    pub(crate) segments: Vec<Segment>,
+    segments: Vec<Segment>,
+    /// The latest source time in any segment: rows that are newer are in none.
+    sealed_until: Timestamp,
     /// Grows.
     pub(crate) hot: Generation,
     /// Is being written to a segment.
@@ -57,6 +59,7 @@ impl Table {
             places: Places::default(),
             latest: LatestTable::default(),
             segments: Vec::new(),
+            sealed_until: Timestamp::MIN,
             sealing: None,
             segment_keys: VecDeque::new(),
         }
@@ -76,6 +79,15 @@ impl Table {
 
     pub(crate) fn latest(&self) -> &LatestTable {
         &self.latest
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    pub(crate) fn add_segment(&mut self, segment: Segment) {
+        self.sealed_until = self.sealed_until.max(Timestamp::from_nanos(segment.time_max_ns));
+        self.segments.push(segment);
     }
 
     fn words(&mut self) -> Words {
@@ -123,6 +135,10 @@ impl Table {
         {
             return true;
         }
+        // Most late rows are late by moments only.
+        if key.1 > self.sealed_until {
+            return false;
+        }
         let covering: Vec<PathBuf> =
             self.segments.iter().filter(|segment| segment.covers(key.1)).map(|segment| segment.file.clone()).collect();
         for file in covering {
@@ -167,20 +183,23 @@ impl Table {
             if !new {
                 continue;
             }
-            let observation = Observation {
-                signal,
-                time: key.1,
-                sequence: key.2,
-                quality: changes.quality[row],
-                value: changes.value[row].clone(),
-                statistic: statistic.cloned(),
-            };
             if let RowsBuilder::Changes(builder) = self.hot.row(asset, key) {
-                builder.push(asset, signal, batch.received, &observation);
+                builder.push(asset, signal, batch.received, changes, row, statistic.map(|statistic| &**statistic));
             }
-            self.latest.apply(asset, observation, batch.received);
+            if adds_up(profile.signal(signal).kind) {
+                self.latest.apply(asset, observation(changes, row, signal), batch.received);
+            } else {
+                self.latest.see(asset, signal, (key.1, key.2));
+            }
             if self.hot.needs_cut() {
                 self.cut();
+            }
+        }
+        for row in (0..changes.len()).filter(|row| fresh[*row]) {
+            let (asset, signal) = (codes[usize::from(changes.asset[row])], places[usize::from(changes.signal[row])]);
+            let newest = self.latest.newest(asset, signal);
+            if newest == Some((changes.time[row], changes.sequence[row])) && !adds_up(profile.signal(signal).kind) {
+                self.latest.apply(asset, observation(changes, row, signal), batch.received);
             }
         }
         fresh
@@ -222,14 +241,7 @@ impl Table {
             Rows::Changes(changes) => {
                 for row in 0..changes.len() {
                     let asset = self.assets.code(changes.asset_of(row));
-                    let observation = Observation {
-                        signal: places[usize::from(changes.signal[row])],
-                        time: changes.time[row],
-                        sequence: changes.sequence[row],
-                        quality: changes.quality[row],
-                        value: changes.value[row].clone(),
-                        statistic: changes.statistic_of(row).cloned().map(Box::new),
-                    };
+                    let observation = observation(changes, row, places[usize::from(changes.signal[row])]);
                     self.latest.apply(asset, observation, batch.received);
                 }
             }
@@ -242,6 +254,23 @@ impl Table {
                 }
             }
         }
+    }
+}
+
+/// Whether an observation of this kind says only what changed, so that the latest value needs the ones before it too.
+fn adds_up(kind: ValueKind) -> bool {
+    matches!(kind, ValueKind::Entries | ValueKind::Condition)
+}
+
+/// Row `row` by itself; `signal` is its place in the table.
+fn observation(changes: &Changes, row: usize, signal: u16) -> Observation {
+    Observation {
+        signal,
+        time: changes.time[row],
+        sequence: changes.sequence[row],
+        quality: changes.quality[row],
+        value: changes.value[row].clone(),
+        statistic: changes.statistic_of(row).cloned().map(Box::new),
     }
 }
 

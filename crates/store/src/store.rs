@@ -16,7 +16,7 @@ use crate::manifest::{Manifest, ManifestError};
 use crate::recover::{RecoverError, Recovery, recover};
 use crate::segment;
 use crate::snapshot::{self, Snapshot};
-use crate::state::State;
+use crate::state::{State, Table};
 use crate::writer::{Command, Health, Writer};
 
 /// How often a reader begins anew when the log moves on under it.
@@ -242,7 +242,7 @@ impl Store {
         stats.queued_batches = self.commands.max_capacity() - self.commands.capacity();
         let state = self.shared.state();
         stats.hot_rows = state.hot_rows();
-        for segment in state.tables.values().flat_map(|table| &table.segments) {
+        for segment in state.tables.values().flat_map(Table::segments) {
             stats.segments += 1;
             stats.segment_bytes += segment.bytes;
         }

@@ -79,6 +79,7 @@ pub(crate) struct Writer {
     /// Bytes in log files that no seal has taken up.
     log_bytes: u64,
     framed: Vec<u8>,
+    record: Encoder,
 }
 
 impl Writer {
@@ -96,8 +97,8 @@ impl Writer {
         log.remove_before(manifest.log_first);
         let kept = files.iter().filter(|(number, _)| *number >= manifest.log_first);
         let log_bytes = kept.filter_map(|(_, path)| Some(path.metadata().ok()?.len())).sum();
-        let (defined, framed) = (Vec::new(), Vec::new());
-        Ok(Self { options, log, manifest, shared, defined, sealing: None, log_bytes, framed })
+        let (defined, framed, record) = (Vec::new(), Vec::new(), Encoder::default());
+        Ok(Self { options, log, manifest, shared, defined, sealing: None, log_bytes, framed, record })
     }
 
     pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
@@ -173,34 +174,35 @@ impl Writer {
             self.defined.push(Arc::clone(profile));
             self.defined.len() - 1
         });
-        let mut encoder = Encoder::default();
-        record::encode_batch(&mut encoder, number as u32, &append.batch, append.cursor.as_ref());
-        if encoder.bytes.len() > RECORD_BYTES_MAX {
-            return Err(SubmitError::TooLarge { bytes: encoder.bytes.len() });
+        self.record.bytes.clear();
+        record::encode_batch(&mut self.record, number as u32, &append.batch, append.cursor.as_ref());
+        if self.record.bytes.len() > RECORD_BYTES_MAX {
+            return Err(SubmitError::TooLarge { bytes: self.record.bytes.len() });
         }
-        log::frame(&mut self.framed, &encoder.bytes);
+        log::frame(&mut self.framed, &self.record.bytes);
         Ok(())
     }
 
+    /// Applies what is in the log and answers; who has an answer finds it counted too.
     fn acknowledge(&mut self, logged: Vec<Append>) {
-        let mut total = Receipt::default();
+        let mut health = self.shared.health();
+        health.log = None;
+        health.syncs += 1;
+        health.log_bytes += self.framed.len() as u64;
+        drop(health);
         for Append { batch, cursor, answer } in logged {
             let applied = self.shared.state().apply(&batch, cursor.as_ref());
             let receipt = Receipt { accepted: applied.accepted, duplicates: applied.duplicates };
-            total.accepted += receipt.accepted;
-            total.duplicates += receipt.duplicates;
+            let mut health = self.shared.health();
+            health.accepted += receipt.accepted;
+            health.duplicates += receipt.duplicates;
+            drop(health);
             let _ = answer.send(Ok(receipt));
             if receipt.accepted > 0 && self.shared.changes.receiver_count() > 0 {
                 let fresh = applied.fresh.map_or(batch.clone(), |fresh| Arc::new(batch.only(&fresh)));
                 let _ = self.shared.changes.send(fresh);
             }
         }
-        let mut health = self.shared.health();
-        health.log = None;
-        health.accepted += total.accepted;
-        health.duplicates += total.duplicates;
-        health.syncs += 1;
-        health.log_bytes += self.framed.len() as u64;
     }
 
     /// Why no row may be added: too many wait for a segment that cannot be written.
@@ -258,7 +260,7 @@ impl Writer {
     /// Starts the job that waits, in a thread of its own.
     fn run_job(&mut self) {
         let Some(sealing) = &mut self.sealing else { return };
-        let (sender, receiver) = std_mpsc::channel();
+        let (sender, receiver) = std_mpsc::sync_channel(1);
         let (job, dir) = (Arc::clone(&sealing.job), self.options.dir.clone());
         let spawned = std::thread::Builder::new().name("seal".into()).spawn(move || {
             let _ = sender.send(job.run(&dir));
@@ -315,7 +317,7 @@ impl Writer {
         let mut state = self.shared.state();
         for (profile, segment) in sealed.segments {
             let table = state.tables.get_mut(&profile).expect("the rows came from this table");
-            table.segments.push(segment);
+            table.add_segment(segment);
             table.sealing = None;
         }
         drop(state);
@@ -331,12 +333,12 @@ impl Writer {
 
     fn manifest_tables(&self, sealed: &Sealed) -> Vec<ManifestTable> {
         let state = self.shared.state();
-        let table = |(id, table): (&Box<str>, &crate::state::Table)| {
+        let tables = state.tables.iter().map(|(id, table)| {
             let new = sealed.segments.iter().filter(|(profile, _)| profile == id).map(|(_, segment)| segment);
-            let segments = table.segments.iter().chain(new).cloned().collect();
+            let segments = table.segments().iter().chain(new).cloned().collect();
             ManifestTable { profile: StoredProfile::from(&**table.profile()), segments }
-        };
-        state.tables.iter().map(table).collect()
+        });
+        tables.collect()
     }
 }
 
