@@ -248,7 +248,7 @@ export class Plant {
   #condition(machine, id, level, code, message, qualifier, timeMs) {
     const series = machine.series.get(id);
     if (!series) return;
-    series.push([timeMs, level]);
+    series.push([timeMs, level === 'UNAVAILABLE' ? null : level, code, message]);
     const condition = { level, native_code: code, native_severity: null, qualifier, message };
     const quality = level === 'UNAVAILABLE' ? 'unavailable' : 'good';
     const observation = this.#publish(machine, id, timeMs, { quality, value: null, text: level, condition });
@@ -278,12 +278,14 @@ export class Plant {
     const all = machine.series.get(id);
     const first = all.findLastIndex(([time]) => time < fromMs);
     const inside = all.filter(([time]) => time >= fromMs && time <= toMs);
-    const points = first >= 0 ? [[fromMs, all[first][1]], ...inside] : inside;
+    const points = first >= 0 ? [[fromMs, ...all[first].slice(1)], ...inside] : inside;
     const step = Math.max(1, Math.ceil(points.length / pointsMax));
     const kept = kind === 'number' ? points.filter((_, i) => i % step === 0) : points;
     const times = kept.map(([time]) => time);
     const said = kept.map(([, value]) => value);
     if (kind === 'number' || kind === 'integer') return { signal: id, kind, unit, times, values: said };
-    return { signal: id, kind, unit, times, texts: said };
+    if (kind !== 'condition') return { signal: id, kind, unit, times, texts: said };
+    const [codes, messages] = [2, 3].map((place) => kept.map((point) => point[place] ?? null));
+    return { signal: id, kind, unit, times, texts: said, codes, messages };
   }
 }

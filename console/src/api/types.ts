@@ -89,12 +89,22 @@ export interface NumberSeries {
 
 export interface TextSeries {
   signal: string;
-  kind: 'text' | 'condition';
+  kind: Exclude<ValueKind, 'number' | 'integer' | 'condition'>;
   times: number[];
   texts: (string | null)[];
 }
 
-export type Series = NumberSeries | TextSeries;
+/** What a condition said: its levels, and the native code and message that each is about. */
+export interface ConditionSeries {
+  signal: string;
+  kind: 'condition';
+  times: number[];
+  texts: (string | null)[];
+  codes: (string | null)[];
+  messages: (string | null)[];
+}
+
+export type Series = NumberSeries | TextSeries | ConditionSeries;
 
 export interface History {
   asset: string;

@@ -57,7 +57,7 @@ export class MachineHistory {
       for (const observation of observations) {
         const series = this.#series.get(observation.signal);
         if (!series) continue;
-        appendObservation(series, observation, this.machine.values);
+        appendObservation(series, observation);
         full ||= series.times.length > POINTS_KEPT_MAX;
       }
       this.revision += 1;

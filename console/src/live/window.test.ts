@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ConditionLevel, NumberSeries, Observation, TextSeries } from '../api/types';
-import { applyObservation, type AssetValues } from './values';
+import type { ConditionSeries, NumberSeries, Observation } from '../api/types';
 import { appendObservation, drawnPoints, timeTicks } from './window';
 
 function said(timeMs: number, more: Partial<Observation>): Observation {
@@ -12,29 +11,31 @@ function said(timeMs: number, more: Partial<Observation>): Observation {
 describe('live observations', () => {
   it('append to numbers; what is not good is a gap, and late data wait for the next load', () => {
     const series: NumberSeries = { signal: 's', kind: 'number', unit: null, times: [1000], values: [1] };
-    appendObservation(series, said(2000, { value: 0 }), new Map());
-    appendObservation(series, said(3000, { quality: 'unavailable' }), new Map());
-    appendObservation(series, said(1500, { value: 9 }), new Map());
+    appendObservation(series, said(2000, { value: 0 }));
+    appendObservation(series, said(3000, { quality: 'unavailable' }));
+    appendObservation(series, said(1500, { value: 9 }));
     expect([series.times, series.values]).toEqual([
       [1000, 2000, 3000],
       [1, 0, null],
     ]);
   });
 
-  it('of conditions count with all native codes together', () => {
-    const series: TextSeries = { signal: 's', kind: 'condition', times: [], texts: [] };
-    const values: AssetValues = new Map();
-    const check = (timeMs: number, level: ConditionLevel, code: string | null, expected: string) => {
-      const detail = { level, native_code: code, native_severity: null, qualifier: null, message: null };
-      const observation = said(timeMs, { condition: detail, text: level });
-      applyObservation(values, observation);
-      appendObservation(series, observation, values);
-      expect(series.texts.at(-1)).toBe(expected);
-    };
-    check(1, 'FAULT', '1', 'FAULT');
-    check(2, 'WARNING', '2', 'FAULT');
-    check(3, 'NORMAL', '1', 'WARNING');
-    check(4, 'NORMAL', null, 'NORMAL');
+  it('of conditions carry code and message; what is unavailable says nothing', () => {
+    const series: ConditionSeries = { signal: 's', kind: 'condition', times: [], texts: [], codes: [], messages: [] };
+    const plain = { native_severity: null, qualifier: null };
+    appendObservation(
+      series,
+      said(1, { text: 'FAULT', condition: { level: 'FAULT', native_code: '401', message: 'VRDY OFF', ...plain } }),
+    );
+    appendObservation(
+      series,
+      said(2, {
+        quality: 'unavailable',
+        condition: { level: 'UNAVAILABLE', native_code: null, message: null, ...plain },
+      }),
+    );
+    expect(series).toMatchObject({ times: [1, 2], texts: ['FAULT', null], codes: ['401', null] });
+    expect(series.messages).toEqual(['VRDY OFF', null]);
   });
 });
 

@@ -1,9 +1,8 @@
 // Series of one machine over a window of time, that grow as changes come in. Pure: the page fetches and draws.
 import type { Observation, Series } from '../api/types';
-import type { AssetValues } from './values';
 
-/** What one live observation adds to its series. Conditions count with all their native codes together. */
-export function appendObservation(series: Series, observation: Observation, values: AssetValues): void {
+/** What one live observation adds to its series. */
+export function appendObservation(series: Series, observation: Observation): void {
   const timeMs = Date.parse(observation.time);
   const last = series.times.at(-1);
   // Late data belong in the middle; the next load from the server brings them there.
@@ -12,12 +11,11 @@ export function appendObservation(series: Series, observation: Observation, valu
   series.times.push(timeMs);
   if ('values' in series) {
     series.values.push(good ? observation.value : null);
-  } else if (observation.condition) {
-    const levels = [...(values.get(observation.signal)?.active.values() ?? [])].map(
-      ({ condition }) => condition?.level,
-    );
-    const worst = levels.includes('FAULT') ? 'FAULT' : levels.includes('WARNING') ? 'WARNING' : null;
-    series.texts.push(worst ?? observation.condition.level);
+  } else if ('codes' in series) {
+    const { condition } = observation;
+    series.texts.push(good && condition ? condition.level : null);
+    series.codes.push(condition?.native_code || null);
+    series.messages.push(condition?.message || null);
   } else {
     series.texts.push(good ? observation.text : null);
   }

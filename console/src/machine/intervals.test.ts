@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { TextSeries } from '../api/types';
+import type { ConditionSeries, TextSeries } from '../api/types';
 import { conditionSpells, executionIntervals, intervalAt, shares } from './intervals';
 
 function series(...points: [timeMs: number, text: string | null][]): TextSeries {
@@ -75,21 +75,38 @@ describe('execution intervals', () => {
 });
 
 describe('spells of conditions', () => {
-  it('begin and end with their level; the last may still be open', () => {
-    const points = series(
-      [0, 'NORMAL'],
-      [10, 'WARNING'],
-      [20, 'WARNING'],
-      [30, 'FAULT'],
-      [40, 'NORMAL'],
-      [50, 'FAULT'],
+  /** Points as `time level code`, `-` for what is not there; spells as `level code from-to`, newest first. */
+  const check = (points: string[], expected: string[], spellsMax = 10) => {
+    const words = points.map((point) => point.split(' ').map((word) => (word === '-' ? null : word)));
+    const conditions: ConditionSeries = {
+      signal: 'x',
+      kind: 'condition',
+      times: words.map(([time]) => Number(time)),
+      texts: words.map(([, level]) => level ?? null),
+      codes: words.map(([, , code]) => code ?? null),
+      messages: words.map(([, , , message]) => message ?? null),
+    };
+    const shown = conditionSpells([conditions], spellsMax).map(({ level, code, message, fromMs, toMs }) =>
+      [level, code ?? '-', `${fromMs}-${toMs ?? ''}`, message].filter(Boolean).join(' '),
     );
-    const spells = conditionSpells([points], 10).map(({ level, fromMs, toMs }) => [level, fromMs, toMs]);
-    expect(spells).toEqual([
-      ['FAULT', 50, null],
-      ['FAULT', 30, 40],
-      ['WARNING', 10, 30],
-    ]);
-    expect(conditionSpells([points], 1)).toHaveLength(1);
+    expect(shown).toEqual(expected);
+  };
+
+  it('begin and end with their level; the last may still be open', () => {
+    const points = ['0 NORMAL', '10 WARNING', '20 WARNING', '30 FAULT', '40 NORMAL', '50 FAULT'];
+    check(points, ['FAULT - 50-', 'FAULT - 30-40', 'WARNING - 10-30']);
+    check(points, ['FAULT - 50-'], 1);
+    check(['10 FAULT', '20 -', '30 FAULT'], ['FAULT - 30-', 'FAULT - 10-20']);
+  });
+
+  it('stand beside each other by native code', () => {
+    check(['10 FAULT a', '20 WARNING b', '30 NORMAL a'], ['WARNING b 20-', 'FAULT a 10-30']);
+    check(['10 FAULT a', '20 FAULT b', '30 NORMAL'], ['FAULT b 20-30', 'FAULT a 10-30']);
+    check(['10 FAULT a', '20 FAULT b', '30 -'], ['FAULT b 20-30', 'FAULT a 10-30']);
+    check(['10 WARNING a', '20 FAULT a', '30 NORMAL b'], ['FAULT a 20-', 'WARNING a 10-20']);
+    check(
+      ['10 WARNING a one', '20 WARNING a two', '30 WARNING a', '40 FAULT a'],
+      ['FAULT a 40-', 'WARNING a 10-40 two'],
+    );
   });
 });

@@ -1,5 +1,5 @@
 // Intervals of a time line from a series of words: execution states, and spells of conditions. Pure.
-import type { ConditionLevel, TextSeries } from '../api/types';
+import type { ConditionSeries, TextSeries } from '../api/types';
 import { executionState, type ExecutionState } from './state';
 
 export interface Interval {
@@ -10,10 +10,13 @@ export interface Interval {
   state: ExecutionState;
 }
 
-/** One stay of a condition at a level above NORMAL. */
+/** How long one native code of a condition stayed at a level above NORMAL. */
 export interface ConditionSpell {
   signal: string;
-  level: ConditionLevel;
+  level: 'WARNING' | 'FAULT';
+  code: string | null;
+  /** The last that was said of it. */
+  message: string | null;
   fromMs: number;
   /** Null while it lasts. */
   toMs: number | null;
@@ -81,18 +84,37 @@ export function intervalAt(intervals: Interval[], timeMs: number): Interval | un
   return undefined;
 }
 
-/** The spells of warnings and faults in condition series, newest first. */
-export function conditionSpells(series: TextSeries[], spellsMax: number): ConditionSpell[] {
+/**
+ * The spells of warnings and faults in condition series, newest first. Several native codes of one condition may be
+ * active at once: each ends by a NORMAL with its code or by another level; a NORMAL without code and what is
+ * unavailable end all.
+ */
+export function conditionSpells(series: ConditionSeries[], spellsMax: number): ConditionSpell[] {
   const spells: ConditionSpell[] = [];
-  for (const { signal, times, texts } of series) {
-    let open: ConditionSpell | null = null;
+  for (const { signal, times, texts, codes, messages } of series) {
+    const open = new Map<string, ConditionSpell>();
+    const end = (code: string, toMs: number) => {
+      const spell = open.get(code);
+      if (spell) spells.push({ ...spell, toMs });
+      open.delete(code);
+    };
     times.forEach((time, i) => {
-      const level = texts[i] as ConditionLevel | null;
-      if (open?.level === level) return;
-      if (open) spells.push({ ...open, toMs: time });
-      open = level === 'WARNING' || level === 'FAULT' ? { signal, level, fromMs: time, toMs: null } : null;
+      const level = texts[i];
+      const code = codes[i] ?? null;
+      const key = code ?? '';
+      if (level === 'WARNING' || level === 'FAULT') {
+        const lasting = open.get(key);
+        const message = messages[i] ?? (lasting?.level === level ? lasting.message : null);
+        if (lasting?.level !== level) end(key, time);
+        const fromMs = open.get(key)?.fromMs ?? time;
+        open.set(key, { signal, level, code, message, fromMs, toMs: null });
+      } else if (level === 'NORMAL' && code !== null) {
+        end(code, time);
+      } else {
+        for (const active of [...open.keys()]) end(active, time);
+      }
     });
-    if (open) spells.push(open);
+    spells.push(...open.values());
   }
   return spells.sort((a, b) => b.fromMs - a.fromMs).slice(0, spellsMax);
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Profile, Signal, ValueKind } from '../api/types';
-import { findRoles } from './roles';
+import { findRoles, shownUnit } from './roles';
 
 function profile(...lines: [id: string, meaning: string, kind: ValueKind, description: string | null][]): Profile {
   const signals = lines.map(([id, meaning, kind, description]): Signal => {
@@ -57,4 +57,16 @@ it('takes what belongs to a path from the first path', () => {
     ),
     { availability: 'avail', execution: 'exec1', feedRate: 'F1', mode: 'mode', program: 'prog', partCount: 'parts' },
   );
+});
+
+it('shows feed rates in mm/min, and everything else in its own unit', () => {
+  const check = (meaning: string, unit: string | null, factor: number, shown: string | null) => {
+    const signal: Signal = { id: 'f', meaning: `mtconnect:${meaning}`, kind: 'number', unit, description: null };
+    expect(shownUnit(signal)).toEqual({ factor, unit: shown });
+  };
+  check('PATH_FEEDRATE.ACTUAL', 'mm/s', 60, 'mm/min');
+  check('AXIS_FEEDRATE', 'mm/s', 60, 'mm/min');
+  check('PATH_FEEDRATE.ACTUAL', 'mm/{rev}', 1, 'mm/{rev}');
+  check('PATH_FEEDRATE_OVERRIDE', '%', 1, '%');
+  check('VELOCITY', 'mm/s', 1, 'mm/s');
 });

@@ -50,6 +50,18 @@ export function componentOf(signal: Signal): string {
   return signal.description ?? '';
 }
 
+/** How a number is read on the shop floor where that is not the unit it is kept in. */
+export interface ShownUnit {
+  factor: number;
+  unit: string | null;
+}
+
+/** Feed rates are kept in mm/s, as MTConnect has them, and read in mm/min. */
+export function shownUnit(signal: Signal): ShownUnit {
+  const isFeed = /^(PATH|AXIS)_FEEDRATE(\.|$)/.test(typeOf(signal));
+  return isFeed && signal.unit === 'mm/s' ? { factor: 60, unit: 'mm/min' } : { factor: 1, unit: signal.unit };
+}
+
 function isWithin(component: string, whole: string): boolean {
   return component === whole || component.startsWith(`${whole}/`);
 }

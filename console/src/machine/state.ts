@@ -1,8 +1,8 @@
 // From a machine's signals to what a person wants to know of it at a glance. Pure: no network, no clock, no words
 // of a language. Data that are missing stay missing: nothing here turns "unavailable" into zero.
-import type { Condition, Gateway, Observation } from '../api/types';
+import type { Condition, Gateway, Observation, Signal } from '../api/types';
 import { compareTimes, type AssetValues, type SignalNow } from '../live/values';
-import type { Roles } from './roles';
+import { shownUnit, type Roles } from './roles';
 
 /** The states of a machine, worst first: the order in which they are sorted and counted. */
 export const MACHINE_STATES = ['alarm', 'interrupted', 'idle', 'active', 'offline'] as const;
@@ -129,12 +129,13 @@ function textOf(now: SignalNow | undefined): string | null {
   return now?.latest.quality === 'good' ? now.latest.text : null;
 }
 
-function readingOf(signal: { id: string; unit: string | null } | undefined, values: AssetValues): Reading {
+function readingOf(signal: Signal | undefined, values: AssetValues): Reading {
   const latest = signal && values.get(signal.id)?.latest;
-  const unit = signal?.unit ?? null;
+  const { factor, unit } = signal ? shownUnit(signal) : { factor: 1, unit: null };
   if (!latest) return { number: null, text: null, quality: 'missing', unit };
   if (latest.quality !== 'good') return { number: null, text: null, quality: latest.quality, unit };
-  return { number: latest.value, text: latest.text, quality: 'good', unit };
+  const number = latest.value === null ? null : latest.value * factor;
+  return { number, text: latest.text, quality: 'good', unit };
 }
 
 function activeConditions(roles: Roles, values: AssetValues): ActiveCondition[] {

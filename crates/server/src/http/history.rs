@@ -1,16 +1,19 @@
 //! What signals of one asset said over time, thinned for drawing.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimestampNanosecondType};
+use arrow::error::ArrowError;
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use model::{AssetId, Timestamp, ValueKind};
+use model::{AssetId, Shape, Timestamp, ValueKind};
 use query::Limits;
 use serde::Serialize;
+use store::TableSnapshot;
 
 use super::App;
 use super::assets::{asset_parameters, parameters};
@@ -32,7 +35,7 @@ pub(crate) struct History {
     series: Vec<Series>,
 }
 
-/// One signal over time, beginning with what held at `from`.
+/// One signal over time, beginning with what held at `from`: of a condition, all that was active.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 struct Series {
     signal: String,
@@ -44,9 +47,25 @@ struct Series {
     /// For numbers; null where the quality is not good. Thinned to the extremes of equal spans.
     #[serde(skip_serializing_if = "Option::is_none")]
     values: Option<Vec<Option<f64>>>,
-    /// For everything else; null where the quality is not good. Never thinned.
+    /// For everything else; null where the quality is not good. Never thinned. Of a condition its level.
     #[serde(skip_serializing_if = "Option::is_none")]
     texts: Option<Vec<Option<String>>>,
+    /// Only for conditions: the native code that each level is about. Several may be active at once: a level ends that
+    /// of the same code; NORMAL without code, and what is unavailable, end all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    codes: Option<Vec<Option<String>>>,
+    /// Only for conditions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Vec<Option<String>>>,
+}
+
+/// What a condition said at one time.
+#[derive(Debug, Clone, PartialEq)]
+struct Said {
+    time: Timestamp,
+    level: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
 }
 
 struct Wanted {
@@ -87,7 +106,6 @@ impl Wanted {
 
     /// The rows wanted between two times, as a condition of SQL.
     fn condition(&self, from: Timestamp, to: Timestamp) -> String {
-        let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
         let signals: Vec<String> = self.signals.iter().map(|signal| quoted(signal)).collect();
         let mut sql = String::new();
         let _ = write!(
@@ -98,6 +116,10 @@ impl Wanted {
         );
         sql
     }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Signals of one asset over time.
@@ -115,22 +137,19 @@ impl Wanted {
 )]
 pub(crate) async fn history(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<History>, ApiError> {
     let wanted = Wanted::read(query.as_deref(), app.clock.now())?;
-    let mut series = series_of(&app, &wanted)?;
-    let limits = Limits { rows_max: ROWS_MAX, timeout: app.timeout() };
-    let before = format!(
-        "SELECT signal, max(time) AS time, last_value(value ORDER BY time) AS value, last_value(text ORDER BY time) AS text, \
-         last_value(quality ORDER BY time) AS quality FROM observations WHERE {} GROUP BY signal",
-        wanted.condition(wanted.from.plus_nanos(-BEFORE_NS), wanted.from)
-    );
-    let within = format!(
-        "SELECT signal, time, value, text, quality FROM observations WHERE {} ORDER BY time",
-        wanted.condition(wanted.from, wanted.to)
-    );
-    for sql in [before, within] {
-        let answer = answer(&app, &sql, limits).await?;
-        for batch in &answer.batches {
-            append(&mut series, batch, &wanted).map_err(|error| query::QueryError::Failed(error.to_string()))?;
+    let snapshot = app.store.snapshot();
+    let tables: Vec<_> = snapshot.tables.iter().filter(|table| table.assets.contains(&wanted.asset)).collect();
+    let mut series = series_of(&tables, &wanted)?;
+    if series.iter().any(|series| series.codes.is_none()) {
+        for sql in observations_sql(&wanted) {
+            for batch in rows(&app, &sql).await? {
+                append(&mut series, &batch, &wanted).map_err(|error| failed(&error))?;
+            }
         }
+    }
+    if series.iter().any(|series| series.codes.is_some()) {
+        let batches = rows(&app, &conditions_sql(&tables, &wanted)).await?;
+        append_conditions(&mut series, &batches, &wanted).map_err(|error| failed(&error))?;
     }
     let thin = |series: Series| thinned(series, &wanted);
     Ok(Json(History {
@@ -141,10 +160,45 @@ pub(crate) async fn history(State(app): State<Arc<App>>, RawQuery(query): RawQue
     }))
 }
 
+async fn rows(app: &App, sql: &str) -> Result<Vec<RecordBatch>, ApiError> {
+    Ok(answer(app, sql, Limits { rows_max: ROWS_MAX, bytes_max: app.limits.answer_bytes_max, timeout: app.timeout() })
+        .await?
+        .batches)
+}
+
+fn failed(error: &ArrowError) -> ApiError {
+    query::QueryError::Failed(error.to_string()).into()
+}
+
+/// Two questions: what held before `from`, and what was said from then on.
+fn observations_sql(wanted: &Wanted) -> [String; 2] {
+    let before = format!(
+        "SELECT signal, max(time) AS time, last_value(value ORDER BY time) AS value, last_value(text ORDER BY time) AS text, \
+         last_value(quality ORDER BY time) AS quality FROM observations WHERE {} GROUP BY signal",
+        wanted.condition(wanted.from.plus_nanos(-BEFORE_NS), wanted.from)
+    );
+    let within = format!(
+        "SELECT signal, time, value, text, quality FROM observations WHERE {} ORDER BY time",
+        wanted.condition(wanted.from, wanted.to)
+    );
+    [before, within]
+}
+
+/// All that was said from some time before `from`, since what is active then follows only from all before. It is asked
+/// of the profiles' own tables: the view `observations` has no codes.
+fn conditions_sql(tables: &[&TableSnapshot], wanted: &Wanted) -> String {
+    let condition = wanted.condition(wanted.from.plus_nanos(-BEFORE_NS), wanted.to);
+    let changes = tables.iter().filter(|table| table.profile.shape() == Shape::Changes);
+    let part = |table: &&TableSnapshot| {
+        let name = table.profile.id().replace('"', "\"\"");
+        format!("SELECT signal, time, sequence, text, native_code, message FROM \"{name}\" WHERE {condition}")
+    };
+    let parts: Vec<String> = changes.map(part).collect();
+    format!("{} ORDER BY time, sequence", parts.join(" UNION ALL "))
+}
+
 /// An empty series for each signal that is wanted.
-fn series_of(app: &App, wanted: &Wanted) -> Result<Vec<Series>, ApiError> {
-    let snapshot = app.store.snapshot();
-    let tables: Vec<_> = snapshot.tables.iter().filter(|table| table.assets.contains(&wanted.asset)).collect();
+fn series_of(tables: &[&TableSnapshot], wanted: &Wanted) -> Result<Vec<Series>, ApiError> {
     if tables.is_empty() {
         return Err(ApiError::not_found("unknown_asset", format!("nothing was ever heard of `{}`", wanted.asset)));
     }
@@ -153,6 +207,7 @@ fn series_of(app: &App, wanted: &Wanted) -> Result<Vec<Series>, ApiError> {
         let signal = signal
             .ok_or_else(|| ApiError::not_found("unknown_signal", format!("`{}` has no signal `{id}`", wanted.asset)))?;
         let numeric = matches!(signal.kind, ValueKind::Number | ValueKind::Integer);
+        let condition = signal.kind == ValueKind::Condition;
         Ok(Series {
             signal: id.clone(),
             kind: signal.kind.as_str(),
@@ -160,16 +215,14 @@ fn series_of(app: &App, wanted: &Wanted) -> Result<Vec<Series>, ApiError> {
             times: Vec::new(),
             values: numeric.then(Vec::new),
             texts: (!numeric).then(Vec::new),
+            codes: condition.then(Vec::new),
+            messages: condition.then(Vec::new),
         })
     };
     wanted.signals.iter().map(series).collect()
 }
 
-fn append(
-    series: &mut [Series],
-    batch: &arrow::array::RecordBatch,
-    wanted: &Wanted,
-) -> Result<(), arrow::error::ArrowError> {
+fn append(series: &mut [Series], batch: &RecordBatch, wanted: &Wanted) -> Result<(), ArrowError> {
     let text = |place: usize| cast(batch.column(place), &DataType::Utf8);
     let (signals, texts, qualities) = (text(0)?, text(3)?, text(4)?);
     let (signals, texts, qualities) =
@@ -177,7 +230,8 @@ fn append(
     let times = batch.column(1).as_primitive::<TimestampNanosecondType>();
     let values = batch.column(2).as_primitive::<Float64Type>();
     for row in 0..batch.num_rows() {
-        let Some(series) = series.iter_mut().find(|series| series.signal == signals.value(row)) else { continue };
+        let mine = |series: &&mut Series| series.codes.is_none() && series.signal == signals.value(row);
+        let Some(series) = series.iter_mut().find(mine) else { continue };
         let good = qualities.value(row) == "good";
         let time = Timestamp::from_nanos(times.value(row)).max(wanted.from);
         series.times.push(time.millis());
@@ -189,6 +243,61 @@ fn append(
         }
     }
     Ok(())
+}
+
+/// Fills the series of conditions from rows in the order of time.
+fn append_conditions(series: &mut [Series], batches: &[RecordBatch], wanted: &Wanted) -> Result<(), ArrowError> {
+    let mut said: HashMap<String, Vec<Said>> = HashMap::new();
+    for batch in batches {
+        let text = |place: usize| cast(batch.column(place), &DataType::Utf8);
+        let columns = [text(0)?, text(3)?, text(4)?, text(5)?];
+        let [signals, levels, codes, messages] = columns.each_ref().map(AsArray::as_string::<i32>);
+        let times = batch.column(1).as_primitive::<TimestampNanosecondType>();
+        for row in 0..batch.num_rows() {
+            let own = |column: &StringArray| column.is_valid(row).then(|| column.value(row).to_owned());
+            said.entry(signals.value(row).to_owned()).or_default().push(Said {
+                time: Timestamp::from_nanos(times.value(row)),
+                level: own(levels),
+                code: own(codes).filter(|code| !code.is_empty()),
+                message: own(messages),
+            });
+        }
+    }
+    for series in series {
+        let (Some(texts), Some(codes), Some(messages)) = (&mut series.texts, &mut series.codes, &mut series.messages)
+        else {
+            continue;
+        };
+        for said in begun_at(wanted.from, said.remove(&series.signal).unwrap_or_default()) {
+            series.times.push(said.time.millis());
+            texts.push(said.level);
+            codes.push(said.code);
+            messages.push(said.message);
+        }
+    }
+    Ok(())
+}
+
+/// What a condition said, cut off before `from`: it begins with what held then, by the rules of MTConnect part 2.
+fn begun_at(from: Timestamp, said: Vec<Said>) -> Vec<Said> {
+    let is_active = |said: &Said| matches!(said.level.as_deref(), Some("WARNING" | "FAULT"));
+    let mut held: Vec<Said> = Vec::new();
+    let mut later = Vec::new();
+    for one in said {
+        if one.time >= from {
+            later.push(one);
+            continue;
+        }
+        if is_active(&one) || (one.level.as_deref() == Some("NORMAL") && one.code.is_some()) {
+            held.retain(|other| is_active(other) && other.code != one.code);
+        } else {
+            held.clear();
+        }
+        if is_active(&one) || held.is_empty() {
+            held.push(one);
+        }
+    }
+    held.into_iter().map(|one| Said { time: from, ..one }).chain(later).collect()
 }
 
 /// Numbers thinned to the least, the greatest and the gaps of equal spans of time, so that no peak is lost.
@@ -243,6 +352,8 @@ mod tests {
             times: (0..1_000).collect(),
             values: Some(values),
             texts: None,
+            codes: None,
+            messages: None,
         };
         let thin = thinned(series.clone(), &wanted(20));
         let kept = thin.values.unwrap();
@@ -251,6 +362,32 @@ mod tests {
         assert!(thin.times.is_sorted());
         assert!(kept.contains(&Some(99.0)) && kept.contains(&None));
         assert_eq!(thinned(series.clone(), &wanted(2_000)), series);
+    }
+
+    /// A condition's past, as `seconds level code`, cut off before second 10.
+    fn check_begin(past: &[&str], expected: &[&str]) {
+        let said = |text: &&str| {
+            let words: Vec<&str> = text.split(' ').collect();
+            let level = Some(words[1].to_owned()).filter(|level| level != "-");
+            let code = words.get(2).map(|code| (*code).to_owned());
+            Said { time: Timestamp::from_millis(words[0].parse::<i64>().unwrap() * 1_000), level, code, message: None }
+        };
+        let begun = begun_at(Timestamp::from_millis(10_000), past.iter().map(said).collect());
+        assert_eq!(begun, expected.iter().map(said).collect::<Vec<_>>(), "{past:?}");
+    }
+
+    #[test]
+    fn conditions_begin_with_all_that_was_active() {
+        check_begin(&[], &[]);
+        check_begin(&["1 NORMAL", "2 NORMAL"], &["10 NORMAL"]);
+        check_begin(&["1 FAULT a", "2 WARNING b", "11 NORMAL a"], &["10 FAULT a", "10 WARNING b", "11 NORMAL a"]);
+        check_begin(&["1 WARNING a", "2 FAULT a"], &["10 FAULT a"]);
+        check_begin(&["1 FAULT a", "2 FAULT b", "3 NORMAL a"], &["10 FAULT b"]);
+        check_begin(&["1 FAULT a", "2 NORMAL a"], &["10 NORMAL a"]);
+        check_begin(&["1 FAULT a", "2 NORMAL a", "3 WARNING"], &["10 WARNING"]);
+        check_begin(&["1 FAULT a", "2 FAULT b", "3 NORMAL"], &["10 NORMAL"]);
+        check_begin(&["1 FAULT a", "2 -"], &["10 -"]);
+        check_begin(&["1 -", "10 NORMAL"], &["10 -", "10 NORMAL"]);
     }
 
     #[test]
