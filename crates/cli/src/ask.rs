@@ -77,5 +77,7 @@ pub(crate) async fn run(arguments: SqlArguments) -> Result<()> {
 
 /// All that is in the data directory `dir`.
 pub(crate) fn read(dir: &Path) -> Result<Snapshot> {
-    Ok(store::read(dir)?.0)
+    let (snapshot, recovery) = store::read(dir)?;
+    recovery.tell();
+    Ok(snapshot)
 }

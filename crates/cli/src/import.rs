@@ -50,7 +50,8 @@ pub(crate) async fn run(arguments: ImportArguments) -> Result<()> {
     let import = ShdrImport::open(&arguments.log, &arguments.devices, arguments.profile.as_deref())?;
     let options = StoreOptions::new(arguments.data.clone());
     let opened = tokio::task::spawn_blocking(move || Store::open(options, Arc::new(SystemDisk)));
-    let (store, _) = opened.await?.with_context(|| format!("failed to open `{}`", arguments.data.display()))?;
+    let (store, recovery) = opened.await?.with_context(|| format!("failed to open `{}`", arguments.data.display()))?;
+    recovery.tell();
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{bar:32} {percent:>3} % {decimal_bytes:>9} of {decimal_total_bytes}, {eta} left")
             .context("the progress bar is no template")?,

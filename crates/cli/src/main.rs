@@ -100,5 +100,6 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 fn log_to_stderr(command: &Command) {
     let default = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("TONGMAI_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    // A log line that cannot be written, on a full disk for example, must not take the program down.
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false).init();
 }

@@ -43,6 +43,8 @@ pub(crate) async fn until_stopped(running: Running) -> Result<()> {
         interrupted = tokio::signal::ctrl_c() => interrupted.context("failed to wait for Ctrl-C")?,
         _ = terminate.recv() => {}
     }
-    running.stop().await;
-    Ok(())
+    tokio::select! {
+        () = running.stop() => Ok(()),
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("ended at once; everything acknowledged is in the log"),
+    }
 }

@@ -39,7 +39,7 @@ pub enum IngestError {
         /// What is wrong with it, for people.
         reason: Arc<str>,
     },
-    /// The program is ending.
-    #[error("the program is ending")]
+    /// Nothing is taken any more: the program is ending, or the store broke down.
+    #[error("nothing is taken any more")]
     Closed,
 }

@@ -35,7 +35,8 @@ pub async fn supervise(gateway: &dyn Gateway, link: &Link) {
     while !link.stop().is_cancelled() {
         let outcome = std::panic::AssertUnwindSafe(gateway.run(link)).catch_unwind().await;
         let reason = match outcome {
-            Ok(Ok(())) | Ok(Err(GatewayError::Delivery(crate::IngestError::Closed))) => break,
+            Ok(Ok(())) => break,
+            Ok(Err(GatewayError::Delivery(crate::IngestError::Closed))) if link.stop().is_cancelled() => break,
             Ok(Err(error @ GatewayError::Configuration(_))) => {
                 tracing::error!(gateway = link.name(), %error, "gateway will not be tried again");
                 link.report(Connection::Failed(error.to_string()));

@@ -25,6 +25,12 @@ pub enum QueryError {
         /// What wanted more.
         detail: String,
     },
+    /// The answer is too large.
+    #[error("the answer is larger than {} MiB: ask for fewer rows or columns", limit_bytes >> 20)]
+    TooLarge {
+        /// The bytes that it may have.
+        limit_bytes: usize,
+    },
     /// A file did not read, or the engine failed.
     #[error("failed to answer: {0}")]
     Failed(String),
@@ -37,6 +43,7 @@ impl QueryError {
             Self::Invalid(_) => "invalid_query",
             Self::Timeout { .. } => "query_timeout",
             Self::Memory { .. } => "query_memory_exhausted",
+            Self::TooLarge { .. } => "answer_too_large",
             Self::Failed(_) => "query_failed",
         }
     }

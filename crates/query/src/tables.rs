@@ -1,11 +1,12 @@
 //! What can be asked for: how the tables of a snapshot look in SQL. Knows nothing of how a query is run.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::datasource::{MemTable, TableProvider};
@@ -14,6 +15,7 @@ use datafusion::functions_nested::expr_fn::array_to_string;
 use datafusion::prelude::{DataFrame, Expr, SessionContext, cast, col, ident, lit};
 use model::{Profile, Shape, Signal, ValueKind};
 use store::{Snapshot, TableSnapshot, table};
+use url::Url;
 
 use crate::quality::signal_quality;
 
@@ -55,13 +57,19 @@ fn rows(context: &SessionContext, table: &TableSnapshot) -> Result<DataFrame> {
     if table.segments.is_empty() {
         return Ok(memory);
     }
-    let paths: Result<Vec<_>> =
-        table.segments.iter().map(|path| ListingTableUrl::parse(path.to_string_lossy())).collect();
+    let paths: Result<Vec<_>> = table.segments.iter().map(|path| file_url(path)).collect();
     let format = ParquetFormat::default().with_enable_pruning(true);
     let options = ListingOptions::new(Arc::new(format)).with_file_extension(".parquet");
     let config = ListingTableConfig::new_with_multi_paths(paths?).with_listing_options(options).with_schema(schema);
     let segments: Arc<dyn TableProvider> = Arc::new(ListingTable::try_new(config)?);
     context.read_table(segments)?.union(memory)
+}
+
+/// The file `path` and no other: a path is not read as a pattern, whatever characters it has.
+fn file_url(path: &Path) -> Result<ListingTableUrl> {
+    let url = std::path::absolute(path).ok().and_then(|path| Url::from_file_path(path).ok());
+    let url = url.ok_or_else(|| DataFusionError::External(format!("`{}` is no path", path.display()).into()))?;
+    ListingTableUrl::try_new(url, None)
 }
 
 /// The schema without its metadata: tables that are put together differ in it, which the engine takes for a mistake.

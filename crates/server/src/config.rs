@@ -69,6 +69,8 @@ pub struct QueryConfig {
     pub memory_bytes_max: usize,
     /// Rows of one answer.
     pub rows_max: usize,
+    /// Bytes of one answer in memory.
+    pub answer_bytes_max: usize,
     /// Seconds that one question may take.
     pub timeout_secs: u64,
     /// Questions answered at the same time; further ones wait.
@@ -77,7 +79,13 @@ pub struct QueryConfig {
 
 impl Default for QueryConfig {
     fn default() -> Self {
-        Self { memory_bytes_max: 256 << 20, rows_max: 100_000, timeout_secs: 30, concurrent_max: 4 }
+        Self {
+            memory_bytes_max: 256 << 20,
+            rows_max: 100_000,
+            answer_bytes_max: 64 << 20,
+            timeout_secs: 30,
+            concurrent_max: 4,
+        }
     }
 }
 
@@ -175,7 +183,7 @@ pub enum ConfigError {
         /// What the parser says, with line and column.
         message: String,
     },
-    /// The values do not go together.
+    /// The values do not go together; names the key.
     #[error("in the configuration: {0}")]
     Invalid(String),
 }

@@ -21,8 +21,8 @@ const QUEUE: usize = 256;
 /// What watchers are told.
 #[derive(Debug, Clone)]
 pub(crate) enum Telling {
-    /// New observations of one asset, as a JSON array.
-    Observations { asset: Arc<str>, json: Arc<str> },
+    /// New observations: of each asset, JSON objects with commas between them.
+    Observations(Arc<BTreeMap<Arc<str>, String>>),
     /// There was too much: fetch the latest values.
     Resync,
 }
@@ -64,10 +64,16 @@ impl Live {
                 Err(broadcast::error::RecvError::Closed) => return,
             }
             tokio::time::sleep(GATHER).await;
-            while let Ok(batch) = changes.try_recv() {
-                rows += batch.len();
-                if rows <= ROWS_MAX {
-                    gathered.push(batch);
+            loop {
+                match changes.try_recv() {
+                    Ok(batch) => {
+                        rows += batch.len();
+                        if rows <= ROWS_MAX {
+                            gathered.push(batch);
+                        }
+                    }
+                    Err(broadcast::error::TryRecvError::Lagged(_)) => missed = true,
+                    Err(_) => break,
                 }
             }
             if self.watchers() > 0 {
@@ -83,20 +89,21 @@ impl Live {
     }
 
     fn tell(&self, batches: &[Arc<Batch>]) {
-        let mut by_asset: BTreeMap<Arc<str>, Vec<ObservationJson>> = BTreeMap::new();
+        let mut by_asset: BTreeMap<Arc<str>, String> = BTreeMap::new();
         for batch in batches {
             let observations = match &batch.rows {
                 Rows::Changes(changes) => ObservationJson::of_changes(batch, changes),
                 Rows::Frames(frames) => ObservationJson::of_frames(batch, frames),
             };
             for observation in observations {
-                by_asset.entry(Arc::clone(&observation.asset)).or_default().push(observation);
+                let Ok(object) = serde_json::to_string(&observation) else { continue };
+                let objects = by_asset.entry(observation.asset).or_default();
+                if !objects.is_empty() {
+                    objects.push(',');
+                }
+                objects.push_str(&object);
             }
         }
-        for (asset, observations) in by_asset {
-            if let Ok(json) = serde_json::to_string(&observations) {
-                let _ = self.0.send(Telling::Observations { asset, json: json.into() });
-            }
-        }
+        let _ = self.0.send(Telling::Observations(Arc::new(by_asset)));
     }
 }

@@ -108,6 +108,7 @@ impl Server {
             clock,
             quarantine,
             live,
+            stop: stop.clone(),
         });
         let router = http::router(Arc::clone(&app), !config.http.allow_remote_without_accounts);
         let stopped = stop.clone().cancelled_owned();
@@ -129,14 +130,7 @@ async fn open(config: &Config, data: PathBuf) -> Result<Store, ServeError> {
     if recovery.rows > 0 {
         tracing::info!(rows = recovery.rows, "recovered from the log");
     }
-    for damage in &recovery.damages {
-        let (path, offset, bytes) = (damage.path.display(), damage.offset, damage.bytes);
-        if damage.inside {
-            tracing::error!(%path, offset, bytes, "part of the log is damaged and was passed over");
-        } else {
-            tracing::info!(%path, offset, bytes, "the log ends with an unfinished write; nothing in it was acknowledged");
-        }
-    }
+    recovery.tell();
     Ok(store)
 }
 

@@ -124,6 +124,9 @@ fn agent_gateway(config: &AgentConfig, seed: u64) -> Box<dyn Gateway> {
 /// The mapping of each device of a model, under `profile` or under a name made of the device's own.
 pub(crate) fn mappings(devices: &[Device], profile: Option<&str>) -> Result<Vec<Arc<Mapping>>, String> {
     let ids = profile_ids(devices, profile);
+    if let Some(taken) = ids.iter().find(|id| query::RESERVED_TABLES.contains(&id.as_str()) || *id == own::NAME) {
+        return Err(format!("`{taken}` is the name of a built-in table: give the profile another name"));
+    }
     let made = devices.iter().zip(&ids).map(|(device, id)| Mapping::new(device, id).map(Arc::new));
     let mappings = made.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     if mappings.is_empty() { Err("it has no device".to_owned()) } else { Ok(mappings) }

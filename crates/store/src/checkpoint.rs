@@ -15,11 +15,13 @@ use crate::state::{State, Table};
 
 /// Rows of one record.
 const ROWS_MAX: usize = 4_096;
+/// Bytes of one record, where it has more than one row.
+const RECORD_BYTES: usize = 8 << 20;
 
 /// Why a checkpoint could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read the latest values in `{path}`: {reason}")]
-pub struct CheckpointError {
+pub(crate) struct CheckpointError {
     path: PathBuf,
     reason: String,
 }
@@ -31,14 +33,32 @@ pub(crate) fn encode(state: &State) -> Vec<u8> {
         let mut encoder = Encoder::default();
         record::encode_profile(&mut encoder, number as u32, table.profile());
         log::frame(&mut framed, &encoder.bytes);
-        for batch in batches(table) {
-            let mut encoder = Encoder::default();
-            record::encode_batch(&mut encoder, number as u32, &batch, None);
-            log::frame(&mut framed, &encoder.bytes);
+        let observations = observations(table);
+        let together = observations.chunk_by(|one, next| one.2 == next.2);
+        for rows in together.flat_map(|rows| rows.chunks(ROWS_MAX)) {
+            encode_rows(&mut framed, number as u32, table, rows);
         }
     }
     framed
 }
+
+/// One record of `rows`, or several where one would be too large.
+fn encode_rows(framed: &mut Vec<u8>, number: u32, table: &Table, rows: &[Row<'_>]) {
+    let mut encoder = Encoder::default();
+    record::encode_batch(&mut encoder, number, &batch(table, rows), None);
+    if encoder.bytes.len() <= RECORD_BYTES || rows.len() == 1 {
+        if encoder.bytes.len() <= log::RECORD_BYTES_MAX {
+            log::frame(framed, &encoder.bytes);
+        }
+        return;
+    }
+    let (first, second) = rows.split_at(rows.len() / 2);
+    encode_rows(framed, number, table, first);
+    encode_rows(framed, number, table, second);
+}
+
+/// An observation of the asset with this code, and when it came in.
+type Row<'a> = (u32, &'a Observation, Timestamp);
 
 /// Puts a checkpoint at `path`, all or nothing.
 pub(crate) fn write(path: &Path, framed: &[u8]) -> io::Result<()> {
@@ -56,13 +76,15 @@ pub(crate) fn read(path: &Path, state: &mut State) -> Result<(), CheckpointError
     let mut definitions = Definitions::new();
     let mut outcome = Ok(());
     let damages = log::read_records(path, |bytes, offset| {
-        if outcome.is_ok() {
+        let so_far = outcome.is_ok();
+        if so_far {
             outcome = match record::decode(bytes, &mut definitions) {
                 Ok(Record::Profile) => Ok(()),
                 Ok(Record::Batch { batch, .. }) => state.restore_latest(&batch).map_err(|error| error.to_string()),
                 Err(error) => Err(format!("record at byte {offset}: {error}")),
             };
         }
+        so_far
     });
     let damages = damages.map_err(|error| failed(error.to_string()))?;
     if let Some(damage) = damages.first() {
@@ -71,18 +93,17 @@ pub(crate) fn read(path: &Path, state: &mut State) -> Result<(), CheckpointError
     outcome.map_err(failed)
 }
 
-/// The observations to restore, as batches of rows that were received at the same time.
-fn batches(table: &Table) -> Vec<Batch> {
-    let mut observations: Vec<(u32, &Observation, Timestamp)> =
+/// The observations to restore, in the order in which they have to be applied.
+fn observations(table: &Table) -> Vec<Row<'_>> {
+    let mut observations: Vec<Row<'_>> =
         table.latest().to_restore().map(|(asset, (observation, received))| (asset, observation, *received)).collect();
     // In the order of source time, since an older observation never replaces a newer one.
     observations
         .sort_by_key(|(asset, observation, _)| (observation.time, observation.sequence, *asset, observation.signal));
-    let together = observations.chunk_by(|one, next| one.2 == next.2);
-    together.flat_map(|rows| rows.chunks(ROWS_MAX)).map(|rows| batch(table, rows)).collect()
+    observations
 }
 
-fn batch(table: &Table, rows: &[(u32, &Observation, Timestamp)]) -> Batch {
+fn batch(table: &Table, rows: &[Row<'_>]) -> Batch {
     let received = rows[0].2;
     let ids = table.assets().ids();
     match table.profile().shape() {
@@ -99,7 +120,7 @@ fn batch(table: &Table, rows: &[(u32, &Observation, Timestamp)]) -> Batch {
 }
 
 /// One frame for what each asset said at one time.
-fn frames(table: &Table, rows: &[(u32, &Observation, Timestamp)]) -> Frames {
+fn frames(table: &Table, rows: &[Row<'_>]) -> Frames {
     let mut frames = Frames::default();
     let mut columns: Vec<Column> = table
         .profile()
@@ -111,7 +132,7 @@ fn frames(table: &Table, rows: &[(u32, &Observation, Timestamp)]) -> Frames {
             _ => Column::Texts(Vec::new()),
         })
         .collect();
-    let key = |row: &(u32, &Observation, Timestamp)| (row.0, row.1.time, row.1.sequence);
+    let key = |row: &Row<'_>| (row.0, row.1.time, row.1.sequence);
     for said in rows.chunk_by(|one, next| key(one) == key(next)) {
         let row = frames.time.len();
         let id = &table.assets().ids()[said[0].0 as usize];

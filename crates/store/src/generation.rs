@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, StringArray, new_null_array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int32Type, SchemaRef, TimestampNanosecondType, UInt32Type};
 use foldhash::fast::RandomState;
@@ -72,6 +72,7 @@ impl Generation {
         let small = self.chunks.iter().rev().take_while(|chunk| chunk.num_rows() < CHUNK_ROWS).count();
         if small >= CHUNKS_MAX {
             let tail = self.chunks.split_off(self.chunks.len() - small);
+            let tail: Vec<RecordBatch> = tail.iter().map(|chunk| reworded(chunk, words)).collect();
             self.chunks.push(joined(&words.schema, &tail));
         }
     }
@@ -125,6 +126,25 @@ fn for_each_key(chunk: &RecordBatch, shape: Shape, mut each: impl FnMut(u32, Row
     }
 }
 
+/// The same rows under the newest dictionaries, of which the chunk's own are the beginning: dictionaries that are the
+/// same are not rewritten when chunks are joined, and so a key stays the code of its asset and signal.
+fn reworded(chunk: &RecordBatch, words: &Words) -> RecordBatch {
+    let schema = chunk.schema();
+    let columns = schema.fields().iter().zip(chunk.columns()).map(|(field, column)| {
+        let texts: ArrayRef = match field.name().as_str() {
+            "asset" => Arc::<StringArray>::clone(&words.assets),
+            "signal" => Arc::<StringArray>::clone(&words.signals),
+            _ => return Arc::clone(column),
+        };
+        match column.as_dictionary_opt::<Int32Type>() {
+            Some(codes) => Arc::new(codes.with_values(texts)) as ArrayRef,
+            None => Arc::clone(column),
+        }
+    });
+    let columns = columns.collect();
+    RecordBatch::try_new(schema, columns).expect("dictionaries of texts stay dictionaries of texts")
+}
+
 /// All of `chunks` as one.
 pub(crate) fn joined(schema: &SchemaRef, chunks: &[RecordBatch]) -> RecordBatch {
     concat_batches(schema, chunks).expect("the chunks of a table have its schema")
@@ -167,6 +187,14 @@ impl SortedKeys {
         }
         keys.sort_unstable();
         Self(keys)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, RowKey)> {
+        self.0.iter().copied()
     }
 
     pub(crate) fn contains(&self, asset: u32, key: RowKey) -> bool {

@@ -1,6 +1,6 @@
 //! The latest value of every signal of every asset, from memory. Knows no tables: it is fed rows that are durable.
 
-use model::{AssetId, ConditionLevel, Entry, Observation, Timestamp, Value};
+use model::{AssetId, ConditionLevel, Entry, Observation, Quality, Timestamp, Value};
 
 /// The most native codes that are kept at once for one condition signal; further ones are not told apart.
 const ACTIVE_CODES_MAX: usize = 256;
@@ -72,6 +72,19 @@ impl LatestTable {
             slots.resize(place + 1, None);
         }
         slots[place].get_or_insert_with(|| Slot { newest: key, current: Vec::new(), settled: None })
+    }
+
+    /// Whether the newest observation of a signal said something else than this. Of data sets that is not known: only
+    /// the whole is kept, and an observation says only what changed.
+    pub(crate) fn contradicts(&self, asset: u32, signal: u16, quality: Quality, value: &Value) -> bool {
+        let slot = self.slots.get(asset as usize).and_then(|slots| slots.get(usize::from(signal))?.as_ref());
+        let newest = slot.and_then(|slot| {
+            let mut all = slot.current.iter().chain(&slot.settled).map(|(observation, _)| observation);
+            all.find(|observation| (observation.time, observation.sequence) == slot.newest)
+        });
+        newest.is_some_and(|newest| {
+            !matches!(value, Value::Entries(_)) && (newest.quality != quality || newest.value != *value)
+        })
     }
 
     /// All that has to be applied to an empty table to get this one.
@@ -148,7 +161,7 @@ fn merged_entries(old: &Observation, mut newer: Observation) -> Observation {
 
 #[cfg(test)]
 mod tests {
-    use model::{Condition, Quality};
+    use model::Condition;
 
     use super::*;
 

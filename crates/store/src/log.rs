@@ -13,6 +13,8 @@ use crate::disk::{Disk, DiskFile};
 
 /// The first bytes of every log file; the last one is the format.
 pub(crate) const MAGIC: &[u8; 8] = b"TMLOG\0\0\x01";
+/// Files that begin so are logs of some format.
+const MAGIC_ANY: &[u8] = b"TMLOG\0\0";
 /// The largest record that is written or believed.
 pub(crate) const RECORD_BYTES_MAX: usize = 64 << 20;
 
@@ -92,13 +94,19 @@ impl LogWriter {
     }
 
     /// Removes the files before number `first`: what they say is in segments.
-    pub(crate) fn remove_before(&self, first: u64) {
+    /// Those in `damaged` are put aside under another name: somebody may want to look at them.
+    pub(crate) fn remove_before(&self, first: u64, damaged: &[PathBuf]) {
         for (number, path) in files(&self.dir).unwrap_or_default() {
             let current = self.current.as_ref().map(|current| current.number);
-            if number < first
-                && Some(number) != current
-                && let Err(error) = fs::remove_file(&path)
-            {
+            if number >= first || Some(number) == current {
+                continue;
+            }
+            let removed = if damaged.contains(&path) {
+                fs::rename(&path, path.with_extension("log.damaged"))
+            } else {
+                fs::remove_file(&path)
+            };
+            if let Err(error) = removed {
                 tracing::warn!(path = %path.display(), %error, "failed to remove a log file that is no longer needed");
             }
         }
@@ -115,7 +123,7 @@ impl Current {
 
 /// Adds one record to `framed`, so that several can be written with one sync.
 pub(crate) fn frame(framed: &mut Vec<u8>, record: &[u8]) {
-    assert!(record.len() <= RECORD_BYTES_MAX, "a record has at most {RECORD_BYTES_MAX} bytes");
+    assert!(!record.is_empty() && record.len() <= RECORD_BYTES_MAX, "a record has 1 to {RECORD_BYTES_MAX} bytes");
     framed.extend_from_slice(&(record.len() as u32).to_le_bytes());
     framed.extend_from_slice(&crc32fast::hash(record).to_le_bytes());
     framed.extend_from_slice(record);
@@ -146,63 +154,63 @@ pub struct Damage {
     pub offset: u64,
     /// How long it is.
     pub bytes: u64,
-    /// Whether whole records stand behind it, so that it is no write that a stop cut short.
+    /// Whether something whole stands behind it, so that it is no write that a stop cut short.
     pub inside: bool,
 }
 
-/// Reads the records of one file in order. A record whose checksum is wrong is passed over when a whole one stands
-/// behind it; otherwise the file ends there. What was passed over is returned.
-pub(crate) fn read_records(path: &Path, mut each: impl FnMut(&[u8], u64)) -> io::Result<Vec<Damage>> {
+/// Reads the records of one file in order. `each` says whether it understood the record. What does not read is passed
+/// over up to the next whole record, and returned.
+///
+/// # Errors
+/// When the file cannot be read, or has a format of another version.
+pub(crate) fn read_records(path: &Path, mut each: impl FnMut(&[u8], u64) -> bool) -> io::Result<Vec<Damage>> {
     let bytes = fs::read(path)?;
-    let damage = |offset: usize, end: usize, inside| Damage {
-        path: path.to_owned(),
-        offset: offset as u64,
-        bytes: (end - offset) as u64,
-        inside,
-    };
-    if !bytes.starts_with(MAGIC) {
-        return Ok(if bytes.is_empty() { Vec::new() } else { vec![damage(0, bytes.len(), false)] });
+    let whole_magic = bytes.starts_with(MAGIC);
+    if !whole_magic && bytes.len() >= MAGIC.len() && bytes.starts_with(MAGIC_ANY) {
+        let format = bytes[MAGIC_ANY.len()];
+        return Err(io::Error::other(format!("it has format {format}, this program reads format 1")));
     }
-    let mut damages = Vec::new();
-    let mut at = MAGIC.len();
+    let mut damages: Vec<Damage> = Vec::new();
+    let mut damaged = |from: usize, end: usize| {
+        damages.push(Damage {
+            path: path.to_owned(),
+            offset: from as u64,
+            bytes: (end - from) as u64,
+            inside: end < bytes.len(),
+        });
+    };
+    let mut at = if whole_magic { MAGIC.len() } else { 0 };
     while at < bytes.len() {
-        match record_at(&bytes, at) {
-            Stretch::Whole(record) => {
-                each(record, at as u64);
-                at += 8 + record.len();
+        let end = match record_at(&bytes, at) {
+            Some(record) => {
+                let end = at + 8 + record.len();
+                if !each(record, at as u64) {
+                    damaged(at, end);
+                }
+                end
             }
-            Stretch::Broken(end) if matches!(record_at(&bytes, end), Stretch::Whole(_)) => {
-                damages.push(damage(at, end, true));
-                at = end;
+            None => {
+                let next = (at + 1..bytes.len()).find(|next| record_at(&bytes, *next).is_some());
+                let end = next.unwrap_or(bytes.len());
+                damaged(at, end);
+                end
             }
-            Stretch::Broken(_) | Stretch::Torn => {
-                damages.push(damage(at, bytes.len(), false));
-                break;
-            }
-        }
+        };
+        at = end;
     }
     Ok(damages)
 }
 
-enum Stretch<'a> {
-    Whole(&'a [u8]),
-    /// As long as it says, but with other bytes; holds where the next would begin.
-    Broken(usize),
-    Torn,
-}
-
-fn record_at(bytes: &[u8], at: usize) -> Stretch<'_> {
-    let Some(head) = bytes.get(at..at + 8) else { return Stretch::Torn };
+/// The whole record that begins at `at`, if one does. Records are never empty: zeros are none.
+fn record_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let head = bytes.get(at..at + 8)?;
     let number = |from: usize| u32::from_le_bytes([head[from], head[from + 1], head[from + 2], head[from + 3]]);
     let length = number(0) as usize;
-    if length > RECORD_BYTES_MAX {
-        return Stretch::Torn;
+    if length == 0 || length > RECORD_BYTES_MAX {
+        return None;
     }
-    match bytes.get(at + 8..at + 8 + length) {
-        Some(record) if crc32fast::hash(record) == number(4) => Stretch::Whole(record),
-        Some(_) => Stretch::Broken(at + 8 + length),
-        None => Stretch::Torn,
-    }
+    let record = bytes.get(at + 8..at + 8 + length)?;
+    (crc32fast::hash(record) == number(4)).then_some(record)
 }
 
 #[cfg(test)]
@@ -222,16 +230,20 @@ mod tests {
 
     fn read(path: &Path) -> (Vec<Vec<u8>>, Vec<Damage>) {
         let mut records = Vec::new();
-        let damages = read_records(path, |record, _| records.push(record.to_vec())).unwrap();
+        let damages = read_records(path, |record, _| {
+            records.push(record.to_vec());
+            true
+        });
+        let damages = damages.unwrap();
         (records, damages)
     }
 
     #[test]
     fn what_was_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        let path = written(dir.path(), &[b"one", b"", b"three"]);
+        let path = written(dir.path(), &[b"one", b"2", b"three"]);
         let (records, damages) = read(&path);
-        assert_eq!(records, [b"one".to_vec(), b"".to_vec(), b"three".to_vec()]);
+        assert_eq!(records, [b"one".to_vec(), b"2".to_vec(), b"three".to_vec()]);
         assert_eq!(damages, []);
     }
 
@@ -254,15 +266,47 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = written(dir.path(), &[b"first", b"second", b"third"]);
         let whole = fs::read(&path).unwrap();
-        let (start, end) = (MAGIC.len() + 8 + 5 + 8, MAGIC.len() + 8 + 5 + 8 + 6);
+        // Length, checksum and bytes of the second record.
+        let (start, end) = (MAGIC.len() + 8 + 5, MAGIC.len() + 8 + 5 + 8 + 6);
         for at in start..end {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x10;
             fs::write(&path, &bytes).unwrap();
             let (records, damages) = read(&path);
-            assert_eq!(records, [b"first".to_vec(), b"third".to_vec()]);
-            assert_eq!(damages, [Damage { path: path.clone(), offset: (start - 8) as u64, bytes: 14, inside: true }]);
+            assert_eq!(records, [b"first".to_vec(), b"third".to_vec()], "byte {at}");
+            let (offset, bytes) = (start as u64, (end - start) as u64);
+            assert_eq!(damages, [Damage { path: path.clone(), offset, bytes, inside: true }], "byte {at}");
         }
+    }
+
+    #[test]
+    fn neighbouring_damage_a_damaged_head_and_a_tail_of_zeros_cost_no_other_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = written(dir.path(), &[b"first", b"second", b"third", b"fourth"]);
+        let whole = fs::read(&path).unwrap();
+        let mut two = whole.clone();
+        two[MAGIC.len() + 8 + 5 + 9] ^= 1;
+        two[MAGIC.len() + 8 + 5 + 8 + 6 + 9] ^= 1;
+        fs::write(&path, &two).unwrap();
+        assert_eq!(read(&path).0, [b"first".to_vec(), b"fourth".to_vec()]);
+
+        let mut head = whole.clone();
+        head[2] ^= 1;
+        fs::write(&path, &head).unwrap();
+        let (records, damages) = read(&path);
+        assert_eq!((records.len(), damages.len(), damages[0].inside), (4, 1, true));
+
+        let mut zeros = whole.clone();
+        zeros.extend([0; 4_096]);
+        fs::write(&path, &zeros).unwrap();
+        let (records, damages) = read(&path);
+        assert_eq!((records.len(), damages.len(), damages[0].inside), (4, 1, false));
+
+        let mut newer = whole;
+        newer[MAGIC.len() - 1] = 2;
+        fs::write(&path, &newer).unwrap();
+        let error = read_records(&path, |_, _| true).unwrap_err().to_string();
+        assert!(error.contains("format 2"), "{error}");
     }
 
     #[test]
@@ -298,7 +342,7 @@ mod tests {
         assert_eq!(numbers, [2]);
         assert_eq!(read(&file_path(dir.path(), 2)).0.len(), 2);
         assert_eq!(log.rotate(), 3);
-        log.remove_before(3);
+        log.remove_before(3, &[]);
         assert_eq!(files(dir.path()).unwrap(), []);
     }
 }

@@ -30,6 +30,12 @@ pub(crate) struct Manifest {
     pub(crate) cursors: BTreeMap<String, String>,
 }
 
+/// What every format of a manifest has.
+#[derive(Debug, Deserialize)]
+struct Head {
+    format: u32,
+}
+
 /// One profile and its segments.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,17 +89,21 @@ impl Manifest {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::empty()),
             Err(source) => return Err(ManifestError::File { operation: "read", path, source }),
         };
-        let manifest: Self =
-            serde_json::from_slice(&text).map_err(|source| ManifestError::Content { path: path.clone(), source })?;
-        if manifest.format != FORMAT {
-            return Err(ManifestError::Format { path, found: manifest.format });
+        // The format comes first: a newer one may have fields that this program does not know.
+        let content = |source| ManifestError::Content { path: path.clone(), source };
+        let head: Head = serde_json::from_slice(&text).map_err(content)?;
+        if head.format != FORMAT {
+            return Err(ManifestError::Format { path, found: head.format });
         }
-        Ok(manifest)
+        serde_json::from_slice(&text).map_err(content)
     }
 
     /// Whether `dir` holds a manifest.
-    pub(crate) fn exists(dir: &Path) -> bool {
-        dir.join(FILE).is_file()
+    ///
+    /// # Errors
+    /// When that cannot be said.
+    pub(crate) fn exists(dir: &Path) -> io::Result<bool> {
+        dir.join(FILE).try_exists()
     }
 
     /// Puts this manifest in place of the one before.
@@ -110,9 +120,15 @@ impl Manifest {
 /// Puts a file of `bytes` at `path`, all or nothing.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(error) = written {
+        // What is left of it takes the room that the log needs.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
     fs::rename(&temporary, path)?;
     sync_parent(path)
 }

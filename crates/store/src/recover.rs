@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{self, CheckpointError};
+use crate::checkpoint;
 use crate::codec::RecordError;
 use crate::log::{self, Damage};
 use crate::manifest::{Manifest, ManifestError};
@@ -20,6 +20,20 @@ pub struct Recovery {
     pub damages: Vec<Damage>,
 }
 
+impl Recovery {
+    /// Writes what was found into the program's log: damage as an error, an unfinished write as a remark.
+    pub fn tell(&self) {
+        for damage in &self.damages {
+            let (path, offset, bytes) = (damage.path.display(), damage.offset, damage.bytes);
+            if damage.inside {
+                tracing::error!(%path, offset, bytes, "part of the log is damaged and was passed over");
+            } else {
+                tracing::info!(%path, offset, bytes, "the log ends with what does not read: a write that was cut short");
+            }
+        }
+    }
+}
+
 /// Why a data directory could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
@@ -29,9 +43,6 @@ pub enum RecoverError {
     /// The manifest does not read.
     #[error("failed to read what the data directory holds")]
     Manifest(#[source] ManifestError),
-    /// The latest values do not read.
-    #[error("failed to restore the latest values")]
-    Checkpoint(#[source] CheckpointError),
     /// A profile in the manifest cannot be.
     #[error("failed to restore profile: {0}")]
     Profile(String),
@@ -42,16 +53,6 @@ pub enum RecoverError {
         path: PathBuf,
         /// Why.
         source: io::Error,
-    },
-    /// A record is whole, but says something that this program does not understand.
-    #[error("log `{path}`, record at byte {offset}: {reason}")]
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// Where in it.
-        offset: u64,
-        /// What is wrong.
-        reason: String,
     },
 }
 
@@ -67,13 +68,16 @@ pub(crate) fn recover(dir: &Path) -> Result<(State, Manifest, Recovery), Recover
         table.segments.iter().cloned().for_each(|segment| restored.add_segment(segment));
         state.tables.insert(id, restored);
     }
-    if let Some(latest) = &manifest.latest {
-        checkpoint::read(&dir.join(latest), &mut state).map_err(RecoverError::Checkpoint)?;
+    let mut recovery = Recovery::default();
+    if let Some(latest) = &manifest.latest
+        && let Err(error) = checkpoint::read(&dir.join(latest), &mut state)
+    {
+        tracing::error!(%error, "the latest values are lost until they are said again; what is kept is not");
+        state.tables.values_mut().for_each(|table| table.see_segments(dir));
     }
     for (source, position) in &manifest.cursors {
         state.cursors.insert(source.as_str().into(), position.as_str().into());
     }
-    let mut recovery = Recovery::default();
     let folder = dir.join("log");
     for (number, path) in log::files(&folder).map_err(|source| RecoverError::Log { path: folder.clone(), source })? {
         if number >= manifest.log_first {
@@ -85,16 +89,18 @@ pub(crate) fn recover(dir: &Path) -> Result<(State, Manifest, Recovery), Recover
 
 fn replay(path: &Path, state: &mut State, recovery: &mut Recovery) -> Result<(), RecoverError> {
     let mut definitions = Definitions::new();
-    let mut outcome = Ok(());
-    let damages = log::read_records(path, |bytes, offset| {
-        if outcome.is_ok() {
-            outcome = replay_record(bytes, &mut definitions, state)
-                .map(|rows| recovery.rows += rows)
-                .map_err(|reason| RecoverError::Record { path: path.to_owned(), offset, reason });
+    let damages = log::read_records(path, |bytes, offset| match replay_record(bytes, &mut definitions, state) {
+        Ok(rows) => {
+            recovery.rows += rows;
+            true
+        }
+        Err(reason) => {
+            tracing::error!(path = %path.display(), offset, reason, "a record of the log is not understood");
+            false
         }
     });
     recovery.damages.extend(damages.map_err(|source| RecoverError::Log { path: path.to_owned(), source })?);
-    outcome
+    Ok(())
 }
 
 fn replay_record(bytes: &[u8], definitions: &mut Definitions, state: &mut State) -> Result<u64, String> {

@@ -58,6 +58,9 @@ pub(crate) enum SegmentError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The thread that wrote segments broke down.
+    #[error("the thread that writes segments broke down; this is a mistake in Tongmai")]
+    BrokeDown,
     /// The file is no Parquet file, or not one of ours.
     #[error("failed to {operation} segment `{path}`")]
     Parquet {
@@ -73,7 +76,7 @@ pub(crate) enum SegmentError {
 /// Writes `rows` as segment `number` of `profile` below `dir`; when it returns, the file is durable.
 ///
 /// # Errors
-/// When the disk refuses; nothing but a temporary file is left behind then.
+/// When the disk refuses; nothing is left behind then that would take the room that the log needs.
 pub(crate) fn write(dir: &Path, number: u64, profile: &Profile, rows: &RecordBatch) -> Result<Segment, SegmentError> {
     let sorted = sort(profile, rows);
     let time = sorted.column_by_name("time").expect("every table has a time").as_primitive::<TimestampNanosecondType>();
@@ -92,17 +95,26 @@ pub(crate) fn write(dir: &Path, number: u64, profile: &Profile, rows: &RecordBat
     };
     let folder = path.parent().expect("the path was joined");
     create_folders(dir, folder).map_err(failed("make", folder))?;
-    let output = File::create(&temporary).map_err(failed("make", &temporary))?;
-    let parquet = |source| SegmentError::Parquet { operation: "write", path: path.clone(), source };
-    let properties = properties(profile, &sorted);
-    let mut writer = ArrowWriter::try_new(output, sorted.schema(), Some(properties)).map_err(parquet)?;
-    writer.write(&sorted).map_err(parquet)?;
-    let output = writer.into_inner().map_err(parquet)?;
-    output.sync_all().map_err(failed("sync", &temporary))?;
+    if let Err(error) = write_file(&temporary, profile, &sorted) {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
     fs::rename(&temporary, &path).map_err(failed("rename", &temporary))?;
     sync_parent(&path).map_err(failed("sync the folder of", &path))?;
     let bytes = fs::metadata(&path).map_err(failed("look at", &path))?.len();
     Ok(Segment { file, rows: sorted.num_rows() as u64, bytes, time_min_ns, time_max_ns })
+}
+
+/// Writes and syncs one Parquet file.
+fn write_file(path: &Path, profile: &Profile, sorted: &RecordBatch) -> Result<(), SegmentError> {
+    let failed = |operation| move |source| SegmentError::File { operation, path: path.to_owned(), source };
+    let parquet = |source| SegmentError::Parquet { operation: "write", path: path.to_owned(), source };
+    let output = File::create(path).map_err(failed("make"))?;
+    let properties = properties(profile, sorted);
+    let mut writer = ArrowWriter::try_new(output, sorted.schema(), Some(properties)).map_err(parquet)?;
+    writer.write(sorted).map_err(parquet)?;
+    let output = writer.into_inner().map_err(parquet)?;
+    output.sync_all().map_err(failed("sync"))
 }
 
 /// Makes `folder` below `dir`, each new name durable.
@@ -198,22 +210,31 @@ pub(crate) fn read_keys(path: &Path, shape: Shape) -> Result<Vec<RecordBatch>, S
     reader.collect::<Result<Vec<_>, _>>().map_err(|error| parquet(error.into()))
 }
 
-/// Removes files below `dir/segments` that `known` does not list: what a stop left unfinished.
-pub(crate) fn remove_unknown(dir: &Path, known: &dyn Fn(&Path) -> bool) {
-    let mut folders = vec![dir.join("segments")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if matches!(path.extension().and_then(|end| end.to_str()), Some("parquet" | "tmp"))
-                && !path.strip_prefix(dir).is_ok_and(known)
-                && fs::remove_file(&path).is_ok()
-            {
-                tracing::info!(path = %path.display(), "removed an unfinished segment; its rows are in the log");
+/// Removes what a stop left unfinished below `dir/segments`: temporary files, and segments that were made after the
+/// manifest was written, which are numbered `next` or higher. Files of anybody else are left alone.
+pub(crate) fn remove_unfinished(dir: &Path, next: u64) {
+    for profile in folders(&dir.join("segments")) {
+        for date in folders(&profile) {
+            for entry in fs::read_dir(&date).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+                let ours = match path.extension().and_then(|end| end.to_str()) {
+                    Some("parquet") => number.is_some_and(|number| number >= next),
+                    Some("tmp") => number.is_some(),
+                    _ => false,
+                };
+                if ours && fs::remove_file(&path).is_ok() {
+                    tracing::info!(path = %path.display(), "removed an unfinished segment; its rows are in the log");
+                }
             }
         }
     }
+}
+
+/// The folders in `folder`, but for links to others.
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
 #[cfg(test)]

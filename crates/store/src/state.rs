@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use arrow::array::StringArray;
 use arrow::datatypes::SchemaRef;
-use model::{Batch, Changes, Column, Cursor, Frames, Observation, Profile, Quality, Rows, Timestamp, Value, ValueKind};
+use model::{
+    Batch, Changes, Column, Cursor, Frames, Observation, Profile, Quality, Rows, Shape, Timestamp, Value, ValueKind,
+};
 
 use crate::catalog::{self, Assets, Places, Unacceptable};
 use crate::generation::{Generation, RowKey, SortedKeys, Words};
@@ -17,8 +19,8 @@ use crate::rows::RowsBuilder;
 use crate::segment::{self, Segment};
 use crate::table;
 
-/// How many segments' keys are kept at hand for telling late rows from repeats.
-const SEGMENT_KEYS_MAX: usize = 8;
+/// How many keys of segments are kept at hand for telling late rows from repeats; one segment's at least.
+const SEGMENT_KEYS_MAX: usize = 1 << 20;
 
 /// All of one profile.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Table {
     assets: Assets,
     places: Places,
     latest: LatestTable,
+    /// The newest frame of each asset; changes have that in `latest`, signal by signal.
+    newest_frame: HashMap<u32, (Timestamp, u32)>,
     segments: Vec<Segment>,
     /// The latest source time in any segment: rows that are newer are in none.
     sealed_until: Timestamp,
@@ -58,6 +62,7 @@ impl Table {
             assets: Assets::default(),
             places: Places::default(),
             latest: LatestTable::default(),
+            newest_frame: HashMap::new(),
             segments: Vec::new(),
             sealed_until: Timestamp::MIN,
             sealing: None,
@@ -124,61 +129,133 @@ impl Table {
         Ok(())
     }
 
-    /// Whether the row is kept already. A segment that does not read keeps nothing: the row is then taken again.
-    fn is_known(&mut self, dir: &Path, asset: u32, key: RowKey) -> bool {
+    /// Whether the row is in memory.
+    fn is_hot(&mut self, asset: u32, key: RowKey) -> bool {
         let shape = self.profile.shape();
         if !self.hot.has_keys_of(asset) {
             self.cut();
         }
-        if self.hot.contains(asset, key, shape)
+        self.hot.contains(asset, key, shape)
             || self.sealing.as_mut().is_some_and(|sealing| sealing.contains(asset, key, shape))
-        {
-            return true;
+    }
+
+    /// Which of the rows with these keys are in segments. Each segment that may hold one is asked once, for all of them.
+    fn in_segments(&mut self, dir: &Path, keys: impl Iterator<Item = (u32, RowKey)>) -> HashSet<(u32, RowKey)> {
+        // Most late rows are late by moments only: later than every segment.
+        let mut late: HashSet<(u32, RowKey)> =
+            keys.filter(|(asset, key)| key.1 <= self.sealed_until && !self.is_newest(*asset, *key)).collect();
+        let mut found = HashSet::new();
+        for segment in self.segments.clone() {
+            if late.iter().any(|(_, key)| segment.covers(key.1)) {
+                let keys = self.keys_of(dir, &segment.file);
+                late.retain(|(asset, key)| {
+                    let known = keys.contains(*asset, *key);
+                    if known {
+                        found.insert((*asset, *key));
+                    }
+                    !known
+                });
+            }
         }
-        // Most late rows are late by moments only.
-        if key.1 > self.sealed_until {
-            return false;
-        }
-        let covering: Vec<PathBuf> =
-            self.segments.iter().filter(|segment| segment.covers(key.1)).map(|segment| segment.file.clone()).collect();
-        for file in covering {
-            if !self.segment_keys.iter().any(|(known, _)| *known == file) {
-                let chunks = segment::read_keys(&dir.join(&file), shape).unwrap_or_else(|error| {
+        found
+    }
+
+    /// The keys of a segment, from memory if they were wanted lately. A segment that does not read keeps nothing: its
+    /// rows are taken again.
+    fn keys_of(&mut self, dir: &Path, file: &Path) -> &SortedKeys {
+        let place = self.segment_keys.iter().position(|(known, _)| known == file);
+        let entry = match place {
+            Some(place) => self.segment_keys.remove(place),
+            None => {
+                let shape = self.profile.shape();
+                let chunks = segment::read_keys(&dir.join(file), shape).unwrap_or_else(|error| {
                     tracing::error!(%error, "a segment does not read; late rows are not compared with it");
                     Vec::new()
                 });
                 let (assets, profile) = (&mut self.assets, &self.profile);
                 let code = |text: &str| text.parse().map_or(u32::MAX, |asset| assets.code(&asset));
-                let place = |text: &str| profile.signal_index(text).unwrap_or(u16::MAX);
-                let keys = SortedKeys::new(&chunks, shape, code, place);
-                self.segment_keys.truncate(SEGMENT_KEYS_MAX - 1);
-                self.segment_keys.push_front((file.clone(), keys));
+                let signal = |text: &str| profile.signal_index(text).unwrap_or(u16::MAX);
+                Some((file.to_owned(), SortedKeys::new(&chunks, shape, code, signal)))
             }
-            let keys = self.segment_keys.iter().find(|(known, _)| *known == file);
-            if keys.is_some_and(|(_, keys)| keys.contains(asset, key)) {
-                return true;
-            }
+        };
+        if let Some(entry) = entry {
+            self.segment_keys.push_front(entry);
         }
-        false
+        let mut rows = 0;
+        let kept = self.segment_keys.iter().take_while(|(_, keys)| {
+            rows += keys.len();
+            rows <= SEGMENT_KEYS_MAX
+        });
+        let kept = kept.count().max(1);
+        self.segment_keys.truncate(kept);
+        &self.segment_keys[0].1
     }
 
-    /// Whether a row is new: it is when it is newer than all before it, and otherwise when it is nowhere.
-    fn is_new(&mut self, dir: &Path, asset: u32, key: RowKey) -> bool {
-        let newest = self.latest.newest(asset, key.0);
-        newest.is_none_or(|newest| (key.1, key.2) > newest) || !self.is_known(dir, asset, key)
+    /// Whether a row is newer than all before it: of its signal, or of its asset's frames.
+    fn is_newest(&self, asset: u32, key: RowKey) -> bool {
+        let newest = match self.profile.shape() {
+            Shape::Changes => self.latest.newest(asset, key.0),
+            Shape::Frames => self.newest_frame.get(&asset).copied(),
+        };
+        newest.is_none_or(|newest| (key.1, key.2) > newest)
+    }
+
+    fn see_frame(&mut self, asset: u32, key: (Timestamp, u32)) {
+        let newest = self.newest_frame.entry(asset).or_insert(key);
+        *newest = key.max(*newest);
+    }
+
+    /// The changes with the next sequences where they contradict what is current at the very same time: a source that
+    /// was counted anew, after a restart, says something else there, and that is no repeat. `None` where nothing does.
+    fn renumbered(&self, changes: &Changes, codes: &[u32], places: &[u16]) -> Option<Changes> {
+        let mut shifted: HashSet<(u32, u16, Timestamp)> = HashSet::new();
+        let mut sequences = None;
+        for row in 0..changes.len() {
+            let (asset, signal) = (codes[usize::from(changes.asset[row])], places[usize::from(changes.signal[row])]);
+            let (time, sequence) = (changes.time[row], changes.sequence[row]);
+            let contradicts = self.latest.newest(asset, signal) == Some((time, sequence))
+                && self.latest.contradicts(asset, signal, changes.quality[row], &changes.value[row]);
+            if contradicts {
+                shifted.insert((asset, signal, time));
+            }
+            if !shifted.is_empty() && shifted.contains(&(asset, signal, time)) {
+                sequences.get_or_insert_with(|| changes.sequence.clone())[row] = sequence.saturating_add(1);
+            }
+        }
+        sequences.map(|sequence| Changes { sequence, ..changes.clone() })
+    }
+
+    /// After the latest values were lost: the newest row of every signal is known from the segments all the same.
+    pub(crate) fn see_segments(&mut self, dir: &Path) {
+        for segment in self.segments.clone() {
+            let keys: Vec<_> = self.keys_of(dir, &segment.file).iter().collect();
+            for (asset, (signal, time, sequence)) in keys {
+                match self.profile.shape() {
+                    Shape::Changes => self.latest.see(asset, signal, (time, sequence)),
+                    Shape::Frames => self.see_frame(asset, (time, sequence)),
+                }
+            }
+        }
     }
 
     fn apply_changes(&mut self, dir: &Path, batch: &Batch, changes: &Changes) -> Vec<bool> {
         let profile = Arc::clone(&self.profile);
         let places = self.places.of(&batch.profile, &profile);
         let codes: Vec<u32> = changes.assets.iter().map(|asset| self.assets.code(asset)).collect();
+        let renumbered = self.renumbered(changes, &codes, &places);
+        let changes = renumbered.as_ref().unwrap_or(changes);
         let mut statistics = changes.statistic.iter().peekable();
         let mut fresh = Vec::with_capacity(changes.len());
-        for row in 0..changes.len() {
+        let row_key = |row: usize| {
             let (asset, signal) = (codes[usize::from(changes.asset[row])], places[usize::from(changes.signal[row])]);
-            let key = (signal, changes.time[row], changes.sequence[row]);
+            (asset, (signal, changes.time[row], changes.sequence[row]))
+        };
+        let sealed = self.in_segments(dir, (0..changes.len()).map(row_key));
+        for row in 0..changes.len() {
+            let (asset, key) = row_key(row);
+            let signal = key.0;
             let statistic = statistics.next_if(|(place, _)| *place as usize == row).map(|(_, statistic)| statistic);
-            let new = self.is_new(dir, asset, key);
+            let new = self.is_newest(asset, key) || !(sealed.contains(&(asset, key)) || self.is_hot(asset, key));
             fresh.push(new);
             if !new {
                 continue;
@@ -210,12 +287,11 @@ impl Table {
         let places = self.places.of(&batch.profile, &profile);
         let codes: Vec<u32> = frames.assets.iter().map(|asset| self.assets.code(asset)).collect();
         let mut fresh = Vec::with_capacity(frames.len());
+        let row_key = |row: usize| (codes[usize::from(frames.asset[row])], (0, frames.time[row], frames.sequence[row]));
+        let sealed = self.in_segments(dir, (0..frames.len()).map(row_key));
         for row in 0..frames.len() {
-            let asset = codes[usize::from(frames.asset[row])];
-            let key = (0, frames.time[row], frames.sequence[row]);
-            // A frame is as new as its newest signal: frames have no signal of their own to look at.
-            let newest = places.iter().filter_map(|place| self.latest.newest(asset, *place)).max();
-            let new = newest.is_none_or(|newest| (key.1, key.2) > newest) || !self.is_known(dir, asset, key);
+            let (asset, key) = row_key(row);
+            let new = self.is_newest(asset, key) || !(sealed.contains(&(asset, key)) || self.is_hot(asset, key));
             fresh.push(new);
             if !new {
                 continue;
@@ -223,6 +299,7 @@ impl Table {
             if let RowsBuilder::Frames(builder) = self.hot.row(asset, key) {
                 builder.push(asset, batch.received, frames, row, &places, &profile);
             }
+            self.see_frame(asset, (key.1, key.2));
             for observation in frame_observations(frames, row, &places) {
                 self.latest.apply(asset, observation, batch.received);
             }
@@ -248,6 +325,7 @@ impl Table {
             Rows::Frames(frames) => {
                 for row in 0..frames.len() {
                     let asset = self.assets.code(&frames.assets[usize::from(frames.asset[row])]);
+                    self.see_frame(asset, (frames.time[row], frames.sequence[row]));
                     for observation in frame_observations(frames, row, &places) {
                         self.latest.apply(asset, observation, batch.received);
                     }

@@ -60,9 +60,15 @@ pub enum OpenError {
     /// Another process writes there.
     #[error("`{0}` is in use by another Tongmai: only one may write to a data directory")]
     InUse(PathBuf),
+    /// There are data, and nothing that says what they are.
+    #[error("`{0}` holds a log or segments but no manifest.json: is part of it missing? Nothing was changed")]
+    NoManifest(PathBuf),
     /// What is there does not read.
     #[error("failed to open the data directory")]
     Recover(#[source] RecoverError),
+    /// The writer is faster than this reader.
+    #[error("`{0}` is being written to faster than it can be read: ask the server that writes there")]
+    MovingOn(PathBuf),
     /// The first manifest could not be written.
     #[error("failed to begin the data directory")]
     Manifest(#[source] ManifestError),
@@ -166,21 +172,26 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir)),
             Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
         }
-        if !Manifest::exists(&dir) {
+        if !Manifest::exists(&dir).map_err(failed("look into", &dir))? {
+            for kept in [dir.join("log"), dir.join("segments")] {
+                let mut entries = fs::read_dir(&kept).map_err(failed("look into", &kept))?;
+                if entries.next().is_some() {
+                    return Err(OpenError::NoManifest(dir));
+                }
+            }
             Manifest::empty().write(&dir).map_err(OpenError::Manifest)?;
         }
         let (state, manifest, recovery) = recover(&dir).map_err(OpenError::Recover)?;
-        let files: Vec<&PathBuf> =
-            manifest.tables.iter().flat_map(|table| &table.segments).map(|segment| &segment.file).collect();
-        segment::remove_unknown(&dir, &|file| files.iter().any(|known| *known == file));
+        segment::remove_unfinished(&dir, manifest.segment_next);
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             health: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES_QUEUE),
         });
         let (commands, queue) = mpsc::channel(options.queue_batches);
-        let writer =
-            Writer::new(options, disk, manifest, Arc::clone(&shared)).map_err(failed("read", &dir.join("log")))?;
+        let damaged = recovery.damages.iter().filter(|damage| damage.inside).map(|damage| damage.path.clone());
+        let writer = Writer::new(options, disk, manifest, damaged.collect(), Arc::clone(&shared))
+            .map_err(failed("read", &dir.join("log")))?;
         let writer = std::thread::Builder::new()
             .name("log".into())
             .spawn(move || writer.run(queue))
@@ -264,7 +275,12 @@ impl Store {
 /// # Errors
 /// When it is none, or does not read.
 pub fn read(dir: &Path) -> Result<(Snapshot, Recovery), OpenError> {
-    if !Manifest::exists(dir) {
+    let known = Manifest::exists(dir).map_err(|source| OpenError::File {
+        operation: "look into",
+        path: dir.to_owned(),
+        source,
+    });
+    if !known? {
         return Err(OpenError::Recover(RecoverError::NoStore(dir.to_owned())));
     }
     let mut attempt = 1;
@@ -278,9 +294,7 @@ pub fn read(dir: &Path) -> Result<(Snapshot, Recovery), OpenError> {
         match outcome {
             Ok((mut state, _, recovery)) if !moved_on => return Ok((snapshot::of(&mut state), recovery)),
             Err(error) if !moved_on || attempt == READ_ATTEMPTS_MAX => return Err(OpenError::Recover(error)),
-            Ok((mut state, _, recovery)) if attempt == READ_ATTEMPTS_MAX => {
-                return Ok((snapshot::of(&mut state), recovery));
-            }
+            Ok(_) if attempt == READ_ATTEMPTS_MAX => return Err(OpenError::MovingOn(dir.to_owned())),
             _ => attempt += 1,
         }
     }

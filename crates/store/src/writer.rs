@@ -53,6 +53,17 @@ impl Health {
     }
 }
 
+/// Tells when the writer breaks down, so that nobody takes its silence for health.
+struct BreakdownGuard(Arc<Shared>);
+
+impl Drop for BreakdownGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.health().log = Some("the writer broke down; nothing is kept until the program is restarted".into());
+        }
+    }
+}
+
 struct Append {
     batch: Arc<Batch>,
     cursor: Option<Cursor>,
@@ -72,6 +83,8 @@ pub(crate) struct Writer {
     options: StoreOptions,
     log: LogWriter,
     manifest: Manifest,
+    /// Log files with damage in them, to be put aside rather than removed.
+    damaged: Vec<PathBuf>,
     shared: Arc<Shared>,
     /// The profiles that the current log file defines; their place is their number.
     defined: Vec<Arc<Profile>>,
@@ -87,6 +100,7 @@ impl Writer {
         options: StoreOptions,
         disk: Arc<dyn Disk>,
         manifest: Manifest,
+        damaged: Vec<PathBuf>,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let dir = options.dir.join("log");
@@ -94,14 +108,15 @@ impl Writer {
         let last = files.last().map_or(0, |(number, _)| *number);
         let log = LogWriter::new(disk, dir, manifest.log_first.max(last + 1));
         // Files that the manifest no longer needs may be left from a stop right after it was written.
-        log.remove_before(manifest.log_first);
+        log.remove_before(manifest.log_first, &damaged);
         let kept = files.iter().filter(|(number, _)| *number >= manifest.log_first);
         let log_bytes = kept.filter_map(|(_, path)| Some(path.metadata().ok()?.len())).sum();
         let (defined, framed, record) = (Vec::new(), Vec::new(), Encoder::default());
-        Ok(Self { options, log, manifest, shared, defined, sealing: None, log_bytes, framed, record })
+        Ok(Self { options, log, manifest, damaged, shared, defined, sealing: None, log_bytes, framed, record })
     }
 
     pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        let _guard = BreakdownGuard(Arc::clone(&self.shared));
         let mut group: Vec<Append> = Vec::new();
         while let Some(first) = queue.blocking_recv() {
             let mut next = Some(first);
@@ -273,7 +288,11 @@ impl Writer {
 
     /// Takes in the outcome of a job if there is one.
     fn poll_sealing(&mut self) {
-        let outcome = self.sealing.as_ref().and_then(|sealing| sealing.running.as_ref()?.try_recv().ok());
+        let outcome = self.sealing.as_ref().and_then(|sealing| match sealing.running.as_ref()?.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(std_mpsc::TryRecvError::Empty) => None,
+            Err(std_mpsc::TryRecvError::Disconnected) => Some(Err(SegmentError::BrokeDown)),
+        });
         if let Some(outcome) = outcome {
             self.conclude(outcome);
         }
@@ -281,7 +300,8 @@ impl Writer {
 
     /// Waits for the job that is running, if one is.
     fn finish_sealing(&mut self) {
-        let outcome = self.sealing.as_ref().and_then(|sealing| sealing.running.as_ref()?.recv().ok());
+        let running = self.sealing.as_ref().and_then(|sealing| sealing.running.as_ref());
+        let outcome = running.map(|running| running.recv().unwrap_or(Err(SegmentError::BrokeDown)));
         if let Some(outcome) = outcome {
             self.conclude(outcome);
         }
@@ -322,7 +342,7 @@ impl Writer {
         }
         drop(state);
         self.manifest = manifest;
-        self.log.remove_before(job.log_first);
+        self.log.remove_before(job.log_first, &self.damaged);
         if let Some(latest) = latest_before.map(|file: PathBuf| self.options.dir.join(file))
             && let Err(error) = std::fs::remove_file(&latest)
         {

@@ -76,7 +76,7 @@ async fn plant() -> Plant {
     Plant { _dir: dir, engine: Engine::new(64 << 20).unwrap(), snapshots: vec![hot, store.snapshot()] }
 }
 
-const LIMITS: Limits = Limits { rows_max: 100, timeout: Duration::from_secs(60) };
+const LIMITS: Limits = Limits { rows_max: 100, bytes_max: 16 << 20, timeout: Duration::from_secs(60) };
 
 async fn check(plant: &Plant, sql: &str, expected: &str) {
     for snapshot in &plant.snapshots {
@@ -184,6 +184,14 @@ async fn rows_time_and_memory_have_limits() {
     let short = Limits { timeout: Duration::from_millis(200), ..LIMITS };
     let error = plant.engine.answer(snapshot, endless, short).await.unwrap_err();
     assert!(matches!(error, QueryError::Timeout { .. }), "{error}");
+
+    let large = "SELECT array_agg(value) FROM generate_series(1, 3000000)";
+    let error = plant.engine.answer(snapshot, large, LIMITS).await.unwrap_err();
+    assert!(matches!(error, QueryError::TooLarge { .. }), "{error}");
+    let forever = Limits { timeout: Duration::MAX, ..LIMITS };
+    assert!(plant.engine.answer(snapshot, "SELECT 1", forever).await.is_ok());
+    let error = plant.engine.answer(snapshot, "SELECT repeat('a', 700000000)", LIMITS).await.unwrap_err();
+    assert_eq!(error.code(), "invalid_query", "{error}");
 
     let small = Engine::new(1 << 20).unwrap();
     let greedy = "SELECT array_agg(value) FROM generate_series(1, 3000000)";

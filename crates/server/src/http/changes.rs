@@ -32,14 +32,19 @@ pub(crate) async fn changes(
     let assets = asset_parameters(query.as_deref())?;
     let events = BroadcastStream::new(app.live.watch()).filter_map(move |telling| {
         let event = match telling {
-            Ok(Telling::Observations { asset, json }) => {
-                let wanted = assets.is_empty() || assets.iter().any(|one| one.as_str() == &*asset);
-                wanted.then(|| Event::default().event("changes").data(format!("{{\"observations\":{json}}}")))
+            Ok(Telling::Observations(by_asset)) => {
+                let wanted = |asset: &str| assets.is_empty() || assets.iter().any(|one| one.as_str() == asset);
+                let told = by_asset.iter().filter(|(asset, _)| wanted(asset)).map(|(_, objects)| objects.as_str());
+                let told = told.collect::<Vec<_>>().join(",");
+                let event = || Event::default().event("changes").data(format!("{{\"observations\":[{told}]}}"));
+                (!told.is_empty()).then(event)
             }
             // A watcher that missed something and one that was spared too much are in the same place.
             Ok(Telling::Resync) | Err(_) => Some(Event::default().event("resync").data("{}")),
         };
         std::future::ready(event.map(Ok))
     });
+    // A stream has no end of its own; the server's end must not wait for it.
+    let events = events.take_until(app.stop.clone().cancelled_owned());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }

@@ -36,7 +36,7 @@ impl From<QueryError> for ApiError {
         let status = match &error {
             QueryError::Invalid(_) => StatusCode::BAD_REQUEST,
             QueryError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
-            QueryError::Memory { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            QueryError::Memory { .. } | QueryError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self { status, code: error.code(), message: error.to_string() }

@@ -21,6 +21,7 @@ use model::Clock;
 use query::Engine;
 use store::Store;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 use crate::config::QueryConfig;
@@ -38,6 +39,8 @@ pub(crate) struct App {
     pub(crate) sources: Sources,
     pub(crate) quarantine: Arc<FileQuarantine>,
     pub(crate) live: Live,
+    /// Cancelled when the server ends.
+    pub(crate) stop: CancellationToken,
 }
 
 impl App {

@@ -65,6 +65,7 @@ pub(crate) async fn sql(
     let asked = asked.map_err(|error| ApiError::bad_request("invalid_request", format!("timeout_secs: {error}")))?;
     let limits = Limits {
         rows_max: question.rows_max.unwrap_or(usize::MAX).min(app.limits.rows_max),
+        bytes_max: app.limits.answer_bytes_max,
         timeout: asked.unwrap_or(Duration::MAX).min(app.timeout()),
     };
     let started = tokio::time::Instant::now();

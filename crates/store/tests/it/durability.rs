@@ -67,14 +67,90 @@ fn a_torn_tail_is_cut_and_a_damaged_record_costs_only_itself() {
     assert!(!recovery.damages[0].inside);
     store.close();
 
-    // A record of one row is the 40-odd bytes at the end: flip a bit in the one before the last.
+    // The three records of a row stand at the end, equally long: flip a bit in the middle one.
+    let length = whole.len() - fs_position(&whole, 2);
     let mut flipped = whole.clone();
-    let record = whole.len() / 2 + whole.len() / 4;
-    flipped[record] ^= 1;
+    flipped[whole.len() - length - length / 2] ^= 1;
     fs::write(&log, &flipped).unwrap();
     let (store, recovery) = Store::open(StoreOptions::new(dir.path()), Arc::new(SystemDisk)).unwrap();
-    assert!(!rows(&store.snapshot()).is_empty() || !recovery.damages.is_empty());
+    assert_eq!(rows(&store.snapshot()), [(1, 0, 0, 0, 1.0), (1, 0, 2, 0, 1.0)]);
     assert_eq!(recovery.damages.len(), 1, "{recovery:?}");
+    assert!(recovery.damages[0].inside);
+    wait(store.seal()).unwrap();
+    store.close();
+    let names: Vec<_> = fs::read_dir(dir.path().join("log")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 1, "a damaged file is put aside: {names:?}");
+    assert!(names[0].to_string_lossy().ends_with(".damaged"));
+}
+
+/// Where record `wanted` of a row begins; the first record of the file defines the profile.
+fn fs_position(log: &[u8], wanted: usize) -> usize {
+    let mut at = 8;
+    for _ in 0..=wanted {
+        at += 8 + u32::from_le_bytes(log[at..at + 4].try_into().unwrap()) as usize;
+    }
+    at
+}
+
+#[test]
+fn a_lost_manifest_and_files_of_others_are_never_taken_for_rubbish() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    submit(&store, batch(&profile(), &[(1, 0, 1, 0, 1.0)])).unwrap();
+    wait(store.seal()).unwrap();
+    store.close();
+    let mine = dir.path().join("segments/mine");
+    fs::create_dir(&mine).unwrap();
+    fs::write(mine.join("important.parquet"), b"mine").unwrap();
+    open(dir.path()).close();
+    assert!(mine.join("important.parquet").exists());
+
+    let manifest = fs::read(dir.path().join("manifest.json")).unwrap();
+    fs::remove_file(dir.path().join("manifest.json")).unwrap();
+    let refused = Store::open(StoreOptions::new(dir.path()), Arc::new(SystemDisk)).err();
+    assert!(matches!(refused, Some(OpenError::NoManifest(_))), "{refused:?}");
+    fs::write(dir.path().join("manifest.json"), manifest).unwrap();
+    let store = open(dir.path());
+    assert_eq!(rows(&store.snapshot()).len(), 1);
+    store.close();
+}
+
+#[test]
+fn lost_latest_values_cost_no_row_and_double_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let press = profile();
+    submit(&store, batch(&press, &[(1, 0, 1, 0, 1.0), (1, 0, 2, 0, 2.0)])).unwrap();
+    wait(store.seal()).unwrap();
+    store.close();
+    let latest = fs::read_dir(dir.path().join("latest")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&latest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&latest, bytes).unwrap();
+    let store = open(dir.path());
+    assert_eq!(rows(&store.snapshot()).len(), 2);
+    assert_eq!(submit(&store, batch(&press, &[(1, 0, 1, 0, 1.0), (1, 0, 2, 0, 2.0)])).unwrap().duplicates, 2);
+    store.close();
+}
+
+#[test]
+fn what_contradicts_the_latest_value_at_the_same_time_is_no_repeat() {
+    let dir = tempfile::tempdir().unwrap();
+    let press = profile();
+    let store = open(dir.path());
+    submit(&store, batch(&press, &[(1, 0, 5, 0, 1.0)])).unwrap();
+    store.close();
+    // After a restart the source counts anew, and says two more things in the same second.
+    let store = open(dir.path());
+    let said = batch(&press, &[(1, 0, 5, 0, 2.0), (1, 0, 5, 1, 3.0)]);
+    assert_eq!(submit(&store, said).unwrap(), Receipt { accepted: 2, duplicates: 0 });
+    assert_eq!(submit(&store, batch(&press, &[(1, 0, 5, 0, 1.0)])).unwrap().duplicates, 1);
+    let expected = [(1, 0, 5, 0, 1.0), (1, 0, 5, 1, 2.0), (1, 0, 5, 2, 3.0)];
+    assert_eq!(rows(&store.snapshot()), expected);
+    store.close();
+    let store = open(dir.path());
+    assert_eq!(rows(&store.snapshot()), expected, "the log says the same when it is read again");
     store.close();
 }
 

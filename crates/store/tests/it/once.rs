@@ -11,11 +11,14 @@ enum Step {
     Submit(Vec<(u8, u8, i64, u32)>),
     Seal,
     Reopen,
+    /// Readers cut memory into chunks; many of them make it put chunks together.
+    Look,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let row = (0..3_u8, 0..2_u8, 0..12_i64, 0..2_u32);
+    let row = (0..6_u8, 0..2_u8, 0..12_i64, 0..2_u32);
     prop_oneof![
+        3 => Just(Step::Look),
         6 => proptest::collection::vec(row, 1..20).prop_map(Step::Submit),
         1 => Just(Step::Seal),
         1 => Just(Step::Reopen),
@@ -46,6 +49,15 @@ proptest! {
                     prop_assert_eq!(receipt.accepted + receipt.duplicates, keys.len() as u64);
                 }
                 Step::Seal => wait(store.seal()).unwrap(),
+                Step::Look => {
+                    // A row of an asset of its own before each look: dictionaries grow between the chunks.
+                    for number in 0..70_u8 {
+                        let key = (6 + number, 0, 0, 0);
+                        submit(&store, batch(&press, &[(key.0, key.1, key.2, key.3, value(key))])).unwrap();
+                        expected.insert(key, value(key));
+                        let _ = store.snapshot();
+                    }
+                }
                 Step::Reopen => {
                     store.close();
                     store = open(dir.path());
