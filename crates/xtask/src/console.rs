@@ -22,8 +22,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<&'static str> {
     let folder = folder(workspace);
     let installed = changed(&folder.join("node_modules/.package-lock.json"));
     if installed.is_none() || installed < changed(&folder.join("package-lock.json")) {
-        // Not `npm ci`: it refuses the lock file when an optional package for some other platform is not to be had.
-        workspace::run_quietly(&mut npm(workspace, &["install", "--no-save", "--no-audit", "--no-fund"]))?;
+        workspace::run_quietly(&mut npm(workspace, &["ci", "--no-audit", "--no-fund"]))?;
     }
     // Where git is absent nothing tells sources from what is made of them: then build each time.
     if workspace.files().is_ok_and(|files| !is_stale(&workspace.root, &files)) {
