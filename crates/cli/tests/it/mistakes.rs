@@ -131,7 +131,7 @@ fn questions_that_cannot_be_answered_say_why() {
     for (query, expected) in [
         ("SELECT colour FROM observations", &["colour", "observations.signal"][..]),
         ("SELECT * FROM nowhere", &["nowhere", "not found"]),
-        ("SELEC 1", &["SELEC", "Line: 1"]),
+        ("ASK 1", &["this is no SQL", "ASK", "Line: 1"]),
         ("DROP TABLE observations", &["not supported"]),
         ("INSERT INTO observations SELECT * FROM observations", &["not supported"]),
     ] {

@@ -166,7 +166,7 @@ async fn line(stream: &mut BufReader<TcpStream>) -> String {
 async fn half_and_glued_lines_are_kept_whole() {
     let plant = Plant::start(|_| {}).await;
     let mut adapter = plant.accept().await;
-    for piece in ["|avail|AVAIL", "ABLE\n|load|1\n|load|2|co", "nd|NORMAL||||\nnonsense\n|lo", "ad|x|load|3\n"] {
+    for piece in ["|avail|AVAIL", "ABLE\n|load|1\n|load|2|", "cond|NORMAL||||\nnonsense\n|lo", "ad|x|load|3\n"] {
         adapter.write_all(piece.as_bytes()).await.unwrap();
         adapter.flush().await.unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -159,9 +159,9 @@ async fn nothing_can_be_written_and_mistakes_are_named() {
         ("COPY press TO 'x.parquet'", "DML not supported"),
         ("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '/tmp'", "DDL not supported"),
         ("SET datafusion.execution.batch_size = 1", "Statement not supported"),
-        ("SELECT speeed FROM car", "speeed"),
+        ("SELECT velocity FROM car", "velocity"),
         ("SELECT * FROM nowhere", "nowhere"),
-        ("SELEC 1", "this is no SQL: Expected"),
+        ("ASK 1", "this is no SQL: Expected"),
     ] {
         let error = plant.engine.answer(&plant.snapshots[0], sql, LIMITS).await.unwrap_err();
         assert_eq!(error.code(), "invalid_query", "{sql}: {error}");
