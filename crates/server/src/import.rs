@@ -11,10 +11,11 @@ use std::time::SystemTime;
 use gateway::{Quarantine, Rejection};
 use gateway_mtconnect::device::{self, DeviceModelError};
 use gateway_mtconnect::shdr::{Counts, ShdrDecoder};
-use model::{Batch, Timestamp};
+use model::{Batch, Clock, Timestamp};
 use store::{Receipt, Store, SubmitError};
 use tokio::task::JoinHandle;
 
+use crate::SystemClock;
 use crate::sources::mappings;
 
 /// As much as is read at a time.
@@ -27,7 +28,9 @@ pub struct ShdrImport {
     log: PathBuf,
     file: File,
     bytes: u64,
-    /// The file's own date, which stands for the time of receipt.
+    /// The file's own date: the time of lines that carry none.
+    date: Timestamp,
+    /// When it is imported.
     received: Timestamp,
     decoder: ShdrDecoder,
     summary: ImportSummary,
@@ -104,7 +107,8 @@ impl ShdrImport {
             log: log.to_owned(),
             file,
             bytes: metadata.len(),
-            received: date_of(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)),
+            date: date_of(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)),
+            received: SystemClock.now(),
             decoder: ShdrDecoder::new(mappings),
             summary: ImportSummary { warnings, ..ImportSummary::default() },
         })
@@ -134,13 +138,14 @@ impl ShdrImport {
                 quarantine.keep(&name, rejection);
             };
             if count == 0 {
-                self.decoder.finish(self.received, &mut reject);
+                self.decoder.finish(self.date, &mut reject);
             } else {
-                self.decoder.decode(&bytes[..count], self.received, &mut reject);
+                self.decoder.decode(&bytes[..count], self.date, &mut reject);
             }
             let (batches, counts) = self.decoder.take();
             self.summary.counts.add(&counts);
             for batch in batches {
+                let batch = Batch { received: self.received, ..batch };
                 under_way.submit(store, batch, &mut self.summary.receipt).await?;
             }
             bytes_read += count as u64;

@@ -33,9 +33,9 @@ pub enum Unacceptable {
         profile: String,
         /// The signal.
         signal: String,
-        /// Kind, unit and scale in the store.
+        /// Kind, unit, scale and meaning in the store.
         kept: String,
-        /// Kind, unit and scale in the batch.
+        /// Kind, unit, scale and meaning in the batch.
         given: String,
     },
     /// The id of a signal is that of a column which every table has.
@@ -79,10 +79,13 @@ pub(crate) fn union(kept: &Profile, given: &Profile) -> Result<Option<Profile>, 
             continue;
         };
         let known = kept.signal(index);
-        if (known.kind, &known.unit, known.scale) != (signal.kind, &signal.unit, signal.scale) {
+        let differs = (known.kind, &known.unit, known.scale, &known.meaning)
+            != (signal.kind, &signal.unit, signal.scale, &signal.meaning);
+        if differs {
             let describe = |signal: &model::Signal| {
                 let unit = signal.unit.as_deref().map_or_else(String::new, |unit| format!(" in {unit}"));
-                format!("{}{unit}, scale 1/{} {:+}", signal.kind.as_str(), signal.scale.divisor, signal.scale.offset)
+                let (kind, meaning) = (signal.kind.as_str(), &signal.meaning);
+                format!("{kind}{unit}, scale 1/{} {:+}, {meaning}", signal.scale.divisor, signal.scale.offset)
             };
             return Err(Unacceptable::Signal {
                 profile: profile(),
@@ -216,6 +219,11 @@ mod tests {
             (profile(Shape::Frames, &[]), "holds changes, the batch holds frames"),
             (profile(Shape::Changes, &[("a", ValueKind::Text, "mm")]), "is kept as number in mm"),
             (profile(Shape::Changes, &[("a", ValueKind::Number, "um")]), "the batch has it as number in um"),
+            (
+                Profile::new("lathe", Shape::Changes, vec![Signal::new("a", "x:Z", ValueKind::Number).with_unit("mm")])
+                    .unwrap(),
+                "x:Z: give one of them another profile name",
+            ),
         ] {
             let error = union(&kept, &given).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -22,6 +22,14 @@ use crate::table;
 /// How many keys of segments are kept at hand for telling late rows from repeats; one segment's at least.
 const SEGMENT_KEYS_MAX: usize = 1 << 20;
 
+/// A source time that is so far ahead of its receipt comes from a clock that is wrong. What was said is kept, but it is
+/// never the latest: it would hide all that comes after.
+const AHEAD_NANOS_MAX: i64 = 3_600_000_000_000;
+
+fn is_ahead(time: Timestamp, received: Timestamp) -> bool {
+    time > received.plus_nanos(AHEAD_NANOS_MAX)
+}
+
 /// All of one profile.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -140,10 +148,15 @@ impl Table {
     }
 
     /// Which of the rows with these keys are in segments. Each segment that may hold one is asked once, for all of them.
-    fn in_segments(&mut self, dir: &Path, keys: impl Iterator<Item = (u32, RowKey)>) -> HashSet<(u32, RowKey)> {
+    fn in_segments(
+        &mut self,
+        dir: &Path,
+        received: Timestamp,
+        keys: impl Iterator<Item = (u32, RowKey)>,
+    ) -> HashSet<(u32, RowKey)> {
         // Most late rows are late by moments only: later than every segment.
-        let mut late: HashSet<(u32, RowKey)> =
-            keys.filter(|(asset, key)| key.1 <= self.sealed_until && !self.is_newest(*asset, *key)).collect();
+        let late = |(asset, key): &(u32, RowKey)| key.1 <= self.sealed_until && !self.is_newest(*asset, *key, received);
+        let mut late: HashSet<(u32, RowKey)> = keys.filter(late).collect();
         let mut found = HashSet::new();
         for segment in self.segments.clone() {
             if late.iter().any(|(_, key)| segment.covers(key.1)) {
@@ -192,7 +205,10 @@ impl Table {
     }
 
     /// Whether a row is newer than all before it: of its signal, or of its asset's frames.
-    fn is_newest(&self, asset: u32, key: RowKey) -> bool {
+    fn is_newest(&self, asset: u32, key: RowKey, received: Timestamp) -> bool {
+        if is_ahead(key.1, received) {
+            return false;
+        }
         let newest = match self.profile.shape() {
             Shape::Changes => self.latest.newest(asset, key.0),
             Shape::Frames => self.newest_frame.get(&asset).copied(),
@@ -250,12 +266,13 @@ impl Table {
             let (asset, signal) = (codes[usize::from(changes.asset[row])], places[usize::from(changes.signal[row])]);
             (asset, (signal, changes.time[row], changes.sequence[row]))
         };
-        let sealed = self.in_segments(dir, (0..changes.len()).map(row_key));
+        let sealed = self.in_segments(dir, batch.received, (0..changes.len()).map(row_key));
         for row in 0..changes.len() {
             let (asset, key) = row_key(row);
             let signal = key.0;
             let statistic = statistics.next_if(|(place, _)| *place as usize == row).map(|(_, statistic)| statistic);
-            let new = self.is_newest(asset, key) || !(sealed.contains(&(asset, key)) || self.is_hot(asset, key));
+            let new = self.is_newest(asset, key, batch.received)
+                || !(sealed.contains(&(asset, key)) || self.is_hot(asset, key));
             fresh.push(new);
             if !new {
                 continue;
@@ -263,7 +280,9 @@ impl Table {
             if let RowsBuilder::Changes(builder) = self.hot.row(asset, key) {
                 builder.push(asset, signal, batch.received, changes, row, statistic.map(|statistic| &**statistic));
             }
-            if adds_up(profile.signal(signal).kind) {
+            if is_ahead(key.1, batch.received) {
+                // Kept, and that is all.
+            } else if adds_up(profile.signal(signal).kind) {
                 self.latest.apply(asset, observation(changes, row, signal), batch.received);
             } else {
                 self.latest.see(asset, signal, (key.1, key.2));
@@ -288,10 +307,11 @@ impl Table {
         let codes: Vec<u32> = frames.assets.iter().map(|asset| self.assets.code(asset)).collect();
         let mut fresh = Vec::with_capacity(frames.len());
         let row_key = |row: usize| (codes[usize::from(frames.asset[row])], (0, frames.time[row], frames.sequence[row]));
-        let sealed = self.in_segments(dir, (0..frames.len()).map(row_key));
+        let sealed = self.in_segments(dir, batch.received, (0..frames.len()).map(row_key));
         for row in 0..frames.len() {
             let (asset, key) = row_key(row);
-            let new = self.is_newest(asset, key) || !(sealed.contains(&(asset, key)) || self.is_hot(asset, key));
+            let new = self.is_newest(asset, key, batch.received)
+                || !(sealed.contains(&(asset, key)) || self.is_hot(asset, key));
             fresh.push(new);
             if !new {
                 continue;
@@ -299,9 +319,11 @@ impl Table {
             if let RowsBuilder::Frames(builder) = self.hot.row(asset, key) {
                 builder.push(asset, batch.received, frames, row, &places, &profile);
             }
-            self.see_frame(asset, (key.1, key.2));
-            for observation in frame_observations(frames, row, &places) {
-                self.latest.apply(asset, observation, batch.received);
+            if !is_ahead(key.1, batch.received) {
+                self.see_frame(asset, (key.1, key.2));
+                for observation in frame_observations(frames, row, &places) {
+                    self.latest.apply(asset, observation, batch.received);
+                }
             }
             if self.hot.needs_cut() {
                 self.cut();

@@ -63,7 +63,7 @@ fn build(workspace: &Workspace) -> Result<()> {
     let expected = if workspace.has_built_engine("demo") {
         "usually under a minute"
     } else {
-        "the first time usually 5 to 10 minutes on 2 cores, most of it DataFusion, the SQL engine"
+        "the first time usually 8 to 9 minutes on 2 cores, most of it DataFusion, the SQL engine"
     };
     println!("building tongmai: {expected}");
     workspace::run(&mut workspace.cargo(&["build", "--package", "cli", "--profile", "demo"]))

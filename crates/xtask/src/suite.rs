@@ -43,7 +43,7 @@ pub(crate) fn test(workspace: &Workspace, steps: &mut Steps) {
         steps.skip("tests with xmllint", "xmllint was not found (Debian: libxml2-utils)");
     }
     if !workspace.has_built_engine("dev") {
-        println!("\nbuilding the tests: the first time usually 8 minutes on 2 cores, most of it DataFusion");
+        println!("\nbuilding the tests: the first time usually 5 minutes on 2 cores, most of it DataFusion");
     }
     steps.run("rust tests", || rust_tests(workspace));
     steps.run("rust doc tests", || workspace::run(&mut workspace.cargo(&["test", "--workspace", "--doc"])));

@@ -10,10 +10,10 @@ use arrow::datatypes::{DataType, Float64Type, TimestampNanosecondType};
 use arrow::error::ArrowError;
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use model::{AssetId, Shape, Timestamp, ValueKind};
+use model::{AssetId, Quality, Shape, Timestamp, Value, ValueKind};
 use query::Limits;
 use serde::Serialize;
-use store::TableSnapshot;
+use store::{Latest, TableSnapshot};
 
 use super::App;
 use super::assets::{asset_parameters, parameters};
@@ -150,6 +150,9 @@ pub(crate) async fn history(State(app): State<Arc<App>>, RawQuery(query): RawQue
     if series.iter().any(|series| series.codes.is_some()) {
         let batches = rows(&app, &conditions_sql(&tables, &wanted)).await?;
         append_conditions(&mut series, &batches, &wanted).map_err(|error| failed(&error))?;
+    }
+    for latest in app.store.current(Some(&wanted.asset)) {
+        stand_still(&mut series, &latest, &wanted);
     }
     let thin = |series: Series| thinned(series, &wanted);
     Ok(Json(History {
@@ -298,6 +301,44 @@ fn begun_at(from: Timestamp, said: Vec<Said>) -> Vec<Said> {
         }
     }
     held.into_iter().map(|one| Said { time: from, ..one }).chain(later).collect()
+}
+
+/// A signal that has said nothing for longer than is looked back still stands where it stood.
+fn stand_still(series: &mut [Series], latest: &Latest, wanted: &Wanted) {
+    let observation = &latest.observation;
+    let signal = latest.profile.signal(observation.signal);
+    let silent = |series: &&mut Series| {
+        series.signal == *signal.id && series.times.iter().all(|time| *time == wanted.from.millis())
+    };
+    let Some(series) = series.iter_mut().find(silent) else { return };
+    // Several conditions may stand at once; what was found by looking back stands already.
+    let stands = !series.times.is_empty() && series.codes.is_none();
+    let oldest = wanted.from.plus_nanos(-BEFORE_NS);
+    if stands || observation.time >= oldest {
+        return;
+    }
+    series.times.push(wanted.from.millis());
+    let good = observation.quality == Quality::Good;
+    if let Some(numbers) = &mut series.values {
+        numbers.push(match observation.value {
+            Value::Number(number) if good => Some(number),
+            Value::Integer(raw) if good => Some(signal.scale.physical(raw)),
+            _ => None,
+        });
+    }
+    if let Some(texts) = &mut series.texts {
+        texts.push(match &observation.value {
+            Value::Text(text) if good => Some(text.to_string()),
+            Value::Condition(condition) if good => Some(condition.level.as_str().to_owned()),
+            _ => None,
+        });
+    }
+    if let (Some(codes), Some(messages), Value::Condition(condition)) =
+        (&mut series.codes, &mut series.messages, &observation.value)
+    {
+        codes.push(condition.native_code.as_deref().map(str::to_owned));
+        messages.push(condition.message.as_deref().map(str::to_owned));
+    }
 }
 
 /// Numbers thinned to the least, the greatest and the gaps of equal spans of time, so that no peak is lost.

@@ -6,6 +6,28 @@ use proptest::prelude::*;
 
 use crate::press::{Row, batch, open, profile, rows, submit, wait};
 
+#[test]
+fn a_clock_that_was_wrong_once_hides_nothing_that_comes_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let press = profile();
+    let store = open(dir.path());
+    let future = 5_000_000_000;
+    for second in [1, future, 2, future, 3] {
+        submit(&store, batch(&press, &[(1, 0, second, 0, second as f64)])).unwrap();
+    }
+    let latest = |store: &store::Store| store.current(None)[0].observation.value.clone();
+    assert_eq!(latest(&store), model::Value::Number(3.0));
+    wait(store.seal()).unwrap();
+    store.close();
+    let store = open(dir.path());
+    assert_eq!(latest(&store), model::Value::Number(3.0));
+    assert_eq!(submit(&store, batch(&press, &[(1, 0, future, 0, future as f64)])).unwrap().duplicates, 1);
+    submit(&store, batch(&press, &[(1, 0, 4, 0, 4.0)])).unwrap();
+    assert_eq!(latest(&store), model::Value::Number(4.0));
+    assert_eq!(rows(&store.snapshot()).len(), 5);
+    store.close();
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Submit(Vec<(u8, u8, i64, u32)>),

@@ -12,6 +12,9 @@ use store::{Receipt, Snapshot, Store, StoreOptions, SubmitError, SystemDisk};
 /// (asset, signal, second, sequence, value)
 pub(crate) type Row = (u8, u8, i64, u32, f64);
 
+/// When everything comes in.
+const RECEIVED: Timestamp = Timestamp::from_millis(1_000_000);
+
 pub(crate) fn profile() -> Arc<Profile> {
     let signals = vec![Signal::new("force", "x:F", ValueKind::Number), Signal::new("stroke", "x:S", ValueKind::Number)];
     Arc::new(Profile::new("press", Shape::Changes, signals).unwrap())
@@ -31,7 +34,7 @@ pub(crate) fn batch(profile: &Arc<Profile>, rows: &[Row]) -> Arc<Batch> {
         };
         changes.push(asset, observation);
     }
-    Arc::new(Batch::changes(Arc::clone(profile), Timestamp::from_millis(1), changes))
+    Arc::new(Batch::changes(Arc::clone(profile), RECEIVED, changes))
 }
 
 pub(crate) fn open(dir: &Path) -> Store {
