@@ -60,7 +60,7 @@ fn a_parquet_answer_is_one_for_other_tools() {
     let readers = [
         (
             "duckdb",
-            "import duckdb,sys; print(duckdb.sql(f\"select count(*), sum(value) from '{sys.argv[1]}'\").fetchone())",
+            "import duckdb,sys; print(duckdb.sql(f\"select count(*), sum(value) from '{sys.argv[1]}'\").fetchall()[0])",
         ),
         (
             "pyarrow",
@@ -69,16 +69,37 @@ fn a_parquet_answer_is_one_for_other_tools() {
         ),
     ];
     for (name, script) in readers {
-        match Command::new("python3").arg("-c").arg(script).arg(&file).output() {
-            Ok(read) if read.status.success() => {
-                assert_eq!(String::from_utf8_lossy(&read.stdout).trim(), "(4, 12.5)", "{name}");
-            }
-            Ok(read) => {
-                let said = String::from_utf8_lossy(&read.stderr).into_owned();
-                assert!(said.contains("ModuleNotFoundError"), "{name}: {said}");
-                skipped("reading a Parquet answer", &format!("{name} is not installed"));
-            }
-            Err(error) => skipped("reading a Parquet answer", &format!("python3 does not start: {error}")),
+        if let Some(read) = read_by(name, script, &file) {
+            assert_eq!(read, "(4, 12.5)", "{name}");
+        }
+    }
+}
+
+#[test]
+fn segments_are_read_by_other_tools_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = four_observations(folder.path());
+    let script = "import duckdb,sys; print(duckdb.sql(f\"select signal, value, text, quality, time \
+                  from '{sys.argv[1]}/segments/*/**/*.parquet' where signal = 'load' order by time\").fetchall()[0][:4])";
+    if let Some(read) = read_by("duckdb", script, &data) {
+        assert_eq!(read, "('load', 12.5, None, 'good')");
+    }
+}
+
+/// What `script` says of `path`, in the Python that `cargo xtask test` names; `None` where it lacks the package.
+fn read_by(package: &str, script: &str, path: &Path) -> Option<String> {
+    let python = std::env::var_os("TONGMAI_PYTHON").unwrap_or_else(|| "python3".into());
+    match Command::new(python).arg("-c").arg(script).arg(path).output() {
+        Ok(read) if read.status.success() => Some(String::from_utf8_lossy(&read.stdout).trim().to_owned()),
+        Ok(read) => {
+            let said = String::from_utf8_lossy(&read.stderr).into_owned();
+            assert!(said.contains("ModuleNotFoundError"), "{package}: {said}");
+            skipped("reading Parquet", &format!("{package} is not installed"));
+            None
+        }
+        Err(error) => {
+            skipped("reading Parquet", &format!("python3 does not start: {error}"));
+            None
         }
     }
 }

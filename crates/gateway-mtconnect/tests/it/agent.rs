@@ -32,12 +32,10 @@ impl Agent {
     /// `None`, said plainly, where there is no Python.
     fn start(script: &str, seed: u32) -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agent").join(script);
-        let spawned = Command::new("python3")
-            .arg(script)
-            .arg(seed.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
+        // `cargo xtask test` names a Python that has the packages.
+        let python = std::env::var_os("TONGMAI_PYTHON").unwrap_or_else(|| "python3".into());
+        let spawned =
+            Command::new(python).arg(script).arg(seed.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let Ok(mut process) = spawned else {
             say_skipped("there is no python3");
             return None;
