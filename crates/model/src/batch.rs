@@ -126,7 +126,7 @@ pub struct Frames {
     pub sequence: Vec<u32>,
     /// One column per signal of the profile, each as long as `time`.
     pub columns: Vec<Column>,
-    /// Where the quality is not good.
+    /// Where the quality is not good, in the order of the rows.
     pub exceptions: Vec<FrameException>,
 }
 
@@ -139,6 +139,38 @@ impl Frames {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.time.is_empty()
+    }
+
+    /// The exceptions of row `row`.
+    pub fn exceptions_of(&self, row: usize) -> &[FrameException] {
+        let first = self.exceptions.partition_point(|exception| (exception.row as usize) < row);
+        let count = self.exceptions[first..].partition_point(|exception| exception.row as usize == row);
+        &self.exceptions[first..first + count]
+    }
+
+    /// What row `row` says of each signal that it speaks of.
+    pub fn observations_of(&self, row: usize) -> impl Iterator<Item = Observation> {
+        let exceptions = self.exceptions_of(row);
+        self.columns.iter().enumerate().filter_map(move |(signal, column)| {
+            let value = match column {
+                Column::Integers(rows) => rows[row].map(Value::Integer),
+                Column::Numbers(rows) => rows[row].map(Value::Number),
+                Column::Texts(rows) => rows[row].clone().map(Value::Text),
+            };
+            let signal = signal as SignalIndex;
+            let exception = exceptions.iter().find(|exception| exception.signal == signal);
+            if value.is_none() && exception.is_none() {
+                return None;
+            }
+            Some(Observation {
+                signal,
+                time: self.time[row],
+                sequence: self.sequence[row],
+                quality: exception.map_or(Quality::Good, |exception| exception.quality),
+                value: value.unwrap_or_default(),
+                statistic: None,
+            })
+        })
     }
 
     fn only(&self, keep: &[bool]) -> Self {
@@ -238,6 +270,7 @@ impl Batch {
         assert_eq!(profile.shape(), Shape::Frames, "profile {}", profile.id());
         assert_eq!(profile.signals().len(), frames.columns.len(), "columns of profile {}", profile.id());
         assert!(frames.columns.iter().all(|column| column.len() == frames.len()), "every column has every row");
+        assert!(frames.exceptions.is_sorted_by_key(|exception| exception.row), "exceptions are in the order of rows");
         Self { profile, received, rows: Rows::Frames(frames) }
     }
 
@@ -318,5 +351,27 @@ mod tests {
         assert_eq!(left.value, [Value::Number(1.0), Value::Number(3.0)]);
         assert_eq!(left.statistic_of(0), None);
         assert_eq!(left.statistic_of(1).unwrap().duration_secs, Some(3.0));
+    }
+
+    #[test]
+    fn a_frame_says_what_it_has_a_value_or_an_exception_for() {
+        let exception = |row, signal| FrameException { row, signal, quality: Quality::Invalid };
+        let frames = Frames {
+            time: vec![Timestamp::from_millis(1), Timestamp::from_millis(2)],
+            sequence: vec![0, 7],
+            columns: vec![
+                Column::Integers(vec![Some(5), None]),
+                Column::Numbers(vec![None, Some(0.5)]),
+                Column::Texts(vec![None, None]),
+            ],
+            exceptions: vec![exception(1, 1), exception(1, 2)],
+            ..Frames::default()
+        };
+        let said = |row| -> Vec<_> {
+            frames.observations_of(row).map(|one| (one.signal, one.sequence, one.quality, one.value)).collect()
+        };
+        assert_eq!(said(0), [(0, 0, Quality::Good, Value::Integer(5))]);
+        let number = (1, 7, Quality::Invalid, Value::Number(0.5));
+        assert_eq!(said(1), [number, (2, 7, Quality::Invalid, Value::Absent)]);
     }
 }

@@ -258,18 +258,15 @@ impl FramesBuilder {
                 ColumnBuilder::Texts(to) => to.append_nulls(missing),
             }
         }
-        let first = frames.exceptions.partition_point(|exception| (exception.row as usize) < row);
-        let here = frames.exceptions[first..].iter().take_while(|exception| exception.row as usize == row);
-        let mut any = false;
-        for exception in here {
-            any = true;
+        let exceptions = frames.exceptions_of(row);
+        for exception in exceptions {
             let signal = &profile.signal(signals[usize::from(exception.signal)]).id;
             let element = self.exceptions.values();
             element.field_builder::<StringBuilder>(0).expect("the signal").append_value(signal);
             element.field_builder::<StringBuilder>(1).expect("the quality").append_value(exception.quality.as_str());
             element.append(true);
         }
-        self.exceptions.append(any);
+        self.exceptions.append(!exceptions.is_empty());
     }
 
     /// The rows so far, as a table of `schema`; the builder is empty afterwards.

@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::StringArray;
 use arrow::datatypes::SchemaRef;
-use model::{
-    Batch, Changes, Column, Cursor, Frames, Observation, Profile, Quality, Rows, Shape, Timestamp, Value, ValueKind,
-};
+use model::{Batch, Changes, Cursor, Frames, Observation, Profile, Rows, Shape, Timestamp, ValueKind};
 
 use crate::catalog::{self, Assets, Places, Unacceptable};
 use crate::generation::{Generation, RowKey, SortedKeys, Words};
@@ -375,34 +373,9 @@ fn observation(changes: &Changes, row: usize, signal: u16) -> Observation {
 }
 
 /// What row `row` says of each signal that it speaks of, with the signals' places in the table.
-fn frame_observations<'a>(
-    frames: &'a Frames,
-    row: usize,
-    places: &'a [u16],
-) -> impl Iterator<Item = Observation> + use<'a> {
-    let quality = move |signal: usize| {
-        let mut exceptions = frames.exceptions.iter();
-        exceptions.find(|exception| exception.row as usize == row && usize::from(exception.signal) == signal)
-    };
-    frames.columns.iter().enumerate().filter_map(move |(signal, column)| {
-        let value = match column {
-            Column::Integers(rows) => rows[row].map(Value::Integer),
-            Column::Numbers(rows) => rows[row].map(Value::Number),
-            Column::Texts(rows) => rows[row].clone().map(Value::Text),
-        };
-        let quality = quality(signal).map(|exception| exception.quality);
-        if value.is_none() && quality.is_none() {
-            return None;
-        }
-        Some(Observation {
-            signal: places[signal],
-            time: frames.time[row],
-            sequence: frames.sequence[row],
-            quality: quality.unwrap_or(Quality::Good),
-            value: value.unwrap_or_default(),
-            statistic: None,
-        })
-    })
+fn frame_observations(frames: &Frames, row: usize, places: &[u16]) -> impl Iterator<Item = Observation> {
+    let placed = |one: Observation| Observation { signal: places[usize::from(one.signal)], ..one };
+    frames.observations_of(row).map(placed)
 }
 
 /// All tables and positions.
@@ -427,11 +400,10 @@ impl State {
     /// # Errors
     /// When it contradicts what is kept.
     pub(crate) fn admit(&mut self, batch: &Batch) -> Result<(), Unacceptable> {
-        let (assets, exceptions) = match &batch.rows {
-            Rows::Changes(changes) => (&changes.assets, None),
-            Rows::Frames(frames) => (&frames.assets, Some(&frames.exceptions)),
+        let assets = match &batch.rows {
+            Rows::Changes(changes) => &changes.assets,
+            Rows::Frames(frames) => &frames.assets,
         };
-        assert!(exceptions.is_none_or(|list| list.is_sorted_by_key(|one| one.row)), "exceptions are in order of rows");
         catalog::check(&batch.profile)?;
         let distinct: HashSet<_> = assets.iter().collect();
         let table = self.tables.entry(batch.profile.id().into());

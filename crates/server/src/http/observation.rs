@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Batch, Changes, Column, Condition, ConditionLevel, Frames, Profile, Quality, Timestamp, Value};
+use model::{Batch, Changes, Condition, ConditionLevel, Frames, Profile, Quality, Timestamp, Value};
 use serde::Serialize;
 use store::Latest;
 
@@ -140,30 +140,19 @@ impl ObservationJson {
     }
 
     pub(crate) fn of_frames(batch: &Batch, frames: &Frames) -> Vec<Self> {
-        let mut all = Vec::new();
-        for row in 0..frames.len() {
-            for (signal, column) in frames.columns.iter().enumerate() {
-                let value = match column {
-                    Column::Integers(rows) => rows[row].map(Value::Integer),
-                    Column::Numbers(rows) => rows[row].map(Value::Number),
-                    Column::Texts(rows) => rows[row].clone().map(Value::Text),
-                };
-                let mut exceptions = frames.exceptions.iter();
-                let exception = exceptions.find(|one| one.row as usize == row && usize::from(one.signal) == signal);
-                if value.is_none() && exception.is_none() {
-                    continue;
-                }
+        let of_row = |row: usize| {
+            frames.observations_of(row).map(move |observation| {
                 let said = Said {
                     asset: frames.assets[usize::from(frames.asset[row])].as_str(),
-                    signal: signal as u16,
-                    time: frames.time[row],
+                    signal: observation.signal,
+                    time: observation.time,
                     received: batch.received,
-                    sequence: frames.sequence[row],
-                    quality: exception.map_or(Quality::Good, |exception| exception.quality),
+                    sequence: observation.sequence,
+                    quality: observation.quality,
                 };
-                all.push(Self::new(&batch.profile, &said, &value.unwrap_or_default()));
-            }
-        }
-        all
+                Self::new(&batch.profile, &said, &observation.value)
+            })
+        };
+        (0..frames.len()).flat_map(of_row).collect()
     }
 }
