@@ -382,6 +382,43 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_that_has_long_been_silent_stands_where_it_stood() {
+        let signal = model::Signal::new("a", "x:A", ValueKind::Number);
+        let profile = std::sync::Arc::new(model::Profile::new("press", Shape::Changes, vec![signal]).unwrap());
+        let check = |said_ms: i64, times: &[i64], expected: &[Option<f64>]| {
+            let observation = model::Observation {
+                signal: 0,
+                time: Timestamp::from_millis(said_ms),
+                sequence: 0,
+                quality: Quality::Good,
+                value: Value::Number(4.5),
+                statistic: None,
+            };
+            let asset = wanted(2).asset;
+            let received = observation.time;
+            let latest = Latest { asset, profile: std::sync::Arc::clone(&profile), observation, received };
+            let mut series = [Series {
+                signal: "a".into(),
+                kind: "number",
+                unit: None,
+                times: times.to_vec(),
+                values: Some(vec![Some(1.0); times.len()]),
+                texts: None,
+                codes: None,
+                messages: None,
+            }];
+            stand_still(&mut series, &latest, &wanted(2));
+            assert_eq!(series[0].values.as_deref(), Some(expected), "said at {said_ms}, series of {times:?}");
+            assert_eq!(series[0].times.len(), expected.len());
+        };
+        let days_ago = -3 * 86_400_000;
+        check(days_ago, &[], &[Some(4.5)]);
+        check(days_ago, &[0], &[Some(1.0)]);
+        check(days_ago, &[500], &[Some(1.0)]);
+        check(500, &[], &[]);
+    }
+
+    #[test]
     fn thinning_keeps_peaks_and_gaps() {
         let mut values: Vec<Option<f64>> = (0..1_000).map(|place| Some(f64::from(place % 10))).collect();
         values[503] = Some(99.0);
