@@ -2,9 +2,9 @@
 //! by itself, with all that the adapter said meanwhile. Needs the right to mount a file system in memory.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -132,4 +132,24 @@ fn an_import_onto_a_full_disk_says_what_is_safe_and_can_be_repeated() {
     run(&[&"import", &"shdr", &"--devices", &devices, &log, &"--data", &data]).text();
     let [rows] = crate::program::numbers(&data, "SELECT count(*) FROM observations");
     assert_eq!(rows, counts.values().sum::<u64>());
+}
+
+#[test]
+fn a_log_that_cannot_be_written_takes_nothing_down() {
+    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
+        return skipped("serving with a full log", "there is no /dev/full");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_tongmai"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(full)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("console: http://127.0.0.1:"), "{line}");
+    Command::new("kill").args(["-INT", &server.id().to_string()]).status().unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(0));
 }
