@@ -6,6 +6,7 @@
 mod backoff;
 mod ingest;
 mod link;
+pub mod series;
 mod status;
 mod supervise;
 

@@ -115,9 +115,14 @@ impl Counters {
 
     /// Counts one rejection; `reason` is a constant text without contents.
     pub fn reject(&self, reason: &'static str) {
+        self.reject_many(reason, 1);
+    }
+
+    /// Counts `count` rejections for the same reason.
+    pub fn reject_many(&self, reason: &'static str, count: u64) {
         let mut rejected = self.rejected.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let reason = if rejected.len() < REASONS_MAX || rejected.contains_key(reason) { reason } else { "other" };
-        *rejected.entry(reason).or_insert(0) += 1;
+        *rejected.entry(reason).or_insert(0) += count;
     }
 
     /// A reading of all counters.
