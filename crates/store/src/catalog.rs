@@ -1,9 +1,10 @@
 //! The profiles that a store knows, each the union of all that came under its name. Knows no rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::StringArray;
+use foldhash::fast::RandomState;
 use model::{AssetId, Profile, Shape, SignalIndex, ValueKind};
 
 /// The most assets of one profile.
@@ -127,13 +128,13 @@ pub(crate) fn check(profile: &Profile) -> Result<(), Unacceptable> {
 #[derive(Debug)]
 pub(crate) struct Assets {
     ids: Vec<AssetId>,
-    codes: HashMap<AssetId, u32>,
+    codes: HashMap<AssetId, u32, RandomState>,
     texts: Arc<StringArray>,
 }
 
 impl Default for Assets {
     fn default() -> Self {
-        Self { ids: Vec::new(), codes: HashMap::new(), texts: Arc::new(StringArray::from_iter_values([""; 0])) }
+        Self { ids: Vec::new(), codes: HashMap::default(), texts: Arc::new(StringArray::from_iter_values([""; 0])) }
     }
 }
 
@@ -149,9 +150,13 @@ impl Assets {
         code
     }
 
-    /// Whether `count` more could be made known.
-    pub(crate) fn has_room_for(&self, count: usize) -> bool {
-        self.ids.len() + count <= ASSETS_MAX
+    /// Whether `assets` could be made known.
+    pub(crate) fn has_room_for(&self, assets: &[AssetId]) -> bool {
+        if self.ids.len() + assets.len() <= ASSETS_MAX {
+            return true;
+        }
+        let unknown: HashSet<&AssetId> = assets.iter().filter(|asset| !self.codes.contains_key(asset)).collect();
+        self.ids.len() + unknown.len() <= ASSETS_MAX
     }
 
     pub(crate) fn ids(&self) -> &[AssetId] {

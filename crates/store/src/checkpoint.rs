@@ -1,16 +1,20 @@
 //! The latest values as of a segment, in a file of log records, so that opening a store need not read its segments.
 //! Knows the record format and the latest values; not when a checkpoint is due.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{Batch, Changes, Column, FrameException, Frames, Observation, Quality, Shape, Timestamp, Value, ValueKind};
+use model::{
+    Batch, Changes, Column, FrameException, Frames, Observation, Profile, Quality, Shape, Timestamp, Value, ValueKind,
+};
 
 use crate::codec::Encoder;
+use crate::disk::{Disk, put_file};
 use crate::log;
-use crate::manifest::replace_file;
-use crate::record::{self, Definitions, Record};
+use crate::newest::FrameKey;
+use crate::record::{self, Definitions, Record, VALUES_MAX};
 use crate::state::{State, Table};
 
 /// Rows of one record.
@@ -33,19 +37,31 @@ pub(crate) fn encode(state: &State) -> Vec<u8> {
         let mut encoder = Encoder::default();
         record::encode_profile(&mut encoder, number as u32, table.profile());
         log::frame(&mut framed, &encoder.bytes);
-        let observations = observations(table);
-        let together = observations.chunk_by(|one, next| one.2 == next.2);
-        for rows in together.flat_map(|rows| rows.chunks(ROWS_MAX)) {
-            encode_rows(&mut framed, number as u32, table, rows);
+        match table.profile().shape() {
+            Shape::Changes => {
+                let rows = observations(table);
+                let together = rows.chunk_by(|one, next| one.2 == next.2);
+                for rows in together.flat_map(|rows| rows.chunks(ROWS_MAX)) {
+                    encode_rows(&mut framed, number as u32, rows, &|rows| changes(table, rows));
+                }
+            }
+            Shape::Frames => {
+                let rows = kept_frames(table);
+                let rows_max = ROWS_MAX.min(VALUES_MAX / table.profile().signals().len().max(1)).max(1);
+                let together = rows.chunk_by(|one, next| one.0 == next.0);
+                for rows in together.flat_map(|rows| rows.chunks(rows_max)) {
+                    encode_rows(&mut framed, number as u32, rows, &|rows| frames(table, rows));
+                }
+            }
         }
     }
     framed
 }
 
-/// One record of `rows`, or several where one would be too large.
-fn encode_rows(framed: &mut Vec<u8>, number: u32, table: &Table, rows: &[Row<'_>]) {
+/// One record of the `batch` of `rows`, or several where one would be too large.
+fn encode_rows<R>(framed: &mut Vec<u8>, number: u32, rows: &[R], batch: &impl Fn(&[R]) -> Batch) {
     let mut encoder = Encoder::default();
-    record::encode_batch(&mut encoder, number, &batch(table, rows), None);
+    record::encode_batch(&mut encoder, number, &batch(rows), None);
     if encoder.bytes.len() <= RECORD_BYTES || rows.len() == 1 {
         if encoder.bytes.len() <= log::RECORD_BYTES_MAX {
             log::frame(framed, &encoder.bytes);
@@ -53,18 +69,16 @@ fn encode_rows(framed: &mut Vec<u8>, number: u32, table: &Table, rows: &[Row<'_>
         return;
     }
     let (first, second) = rows.split_at(rows.len() / 2);
-    encode_rows(framed, number, table, first);
-    encode_rows(framed, number, table, second);
+    encode_rows(framed, number, first, batch);
+    encode_rows(framed, number, second, batch);
 }
 
 /// An observation of the asset with this code, and when it came in.
 type Row<'a> = (u32, &'a Observation, Timestamp);
 
 /// Puts a checkpoint at `path`, all or nothing.
-pub(crate) fn write(path: &Path, framed: &[u8]) -> io::Result<()> {
-    let mut bytes = log::MAGIC.to_vec();
-    bytes.extend_from_slice(framed);
-    replace_file(path, &bytes)
+pub(crate) fn write(disk: &dyn Disk, path: &Path, framed: &[u8]) -> io::Result<()> {
+    put_file(disk, path, &[log::MAGIC, framed])
 }
 
 /// Reads the checkpoint at `path` into `state`.
@@ -103,56 +117,57 @@ fn observations(table: &Table) -> Vec<Row<'_>> {
     observations
 }
 
-fn batch(table: &Table, rows: &[Row<'_>]) -> Batch {
-    let received = rows[0].2;
-    let ids = table.assets().ids();
-    match table.profile().shape() {
-        Shape::Changes => {
-            let mut changes = Changes::default();
-            for (asset, observation, _) in rows {
-                let asset = changes.intern(&ids[*asset as usize]);
-                changes.push(asset, (*observation).clone());
-            }
-            Batch::changes(Arc::clone(table.profile()), received, changes)
-        }
-        Shape::Frames => Batch::frames(Arc::clone(table.profile()), received, frames(table, rows)),
+fn changes(table: &Table, rows: &[Row<'_>]) -> Batch {
+    let mut changes = Changes::default();
+    for (asset, observation, _) in rows {
+        let asset = changes.intern(&table.assets().ids()[*asset as usize]);
+        changes.push(asset, (*observation).clone());
     }
+    Batch::changes(Arc::clone(table.profile()), rows[0].2, changes)
 }
 
-/// One frame for what each asset said at one time.
-fn frames(table: &Table, rows: &[Row<'_>]) -> Frames {
-    let mut frames = Frames::default();
-    let mut columns: Vec<Column> = table
-        .profile()
-        .signals()
-        .iter()
-        .map(|signal| match signal.kind {
-            ValueKind::Integer => Column::Integers(Vec::new()),
-            ValueKind::Number => Column::Numbers(Vec::new()),
-            _ => Column::Texts(Vec::new()),
-        })
-        .collect();
-    let key = |row: &Row<'_>| (row.0, row.1.time, row.1.sequence);
-    for said in rows.chunk_by(|one, next| key(one) == key(next)) {
-        let row = frames.time.len();
-        let id = &table.assets().ids()[said[0].0 as usize];
-        let place = frames.assets.iter().position(|known| known == id).unwrap_or_else(|| {
-            frames.assets.push(id.clone());
-            frames.assets.len() - 1
+/// When a frame came in, its key, and the code of its asset.
+type KeptFrame = (Timestamp, FrameKey, u32);
+
+/// All frames that some signal's latest value stands in, in the order in which they came in.
+fn kept_frames(table: &Table) -> Vec<KeptFrame> {
+    let assets = 0..table.assets().ids().len() as u32;
+    let kept = |asset| table.newest().to_restore(asset).into_iter().map(move |(received, key)| (received, key, asset));
+    let mut frames: Vec<KeptFrame> = assets.flat_map(kept).collect();
+    frames.sort_unstable();
+    frames
+}
+
+/// Frames with what is the latest in each of `rows`.
+fn frames(table: &Table, rows: &[KeptFrame]) -> Batch {
+    let mut frames = Frames { columns: empty_columns(table.profile()), ..Frames::default() };
+    let mut places: HashMap<u32, u16> = HashMap::new();
+    for (row, (received, key, asset)) in (0..).zip(rows) {
+        let place = *places.entry(*asset).or_insert_with(|| {
+            frames.assets.push(table.assets().ids()[*asset as usize].clone());
+            (frames.assets.len() - 1) as u16
         });
-        frames.asset.push(place as u16);
-        frames.time.push(said[0].1.time);
-        frames.sequence.push(said[0].1.sequence);
-        for (signal, column) in columns.iter_mut().enumerate() {
-            let observation = said.iter().map(|(_, one, _)| *one).find(|one| usize::from(one.signal) == signal);
-            if let Some(quality) = observation.map(|one| one.quality).filter(|quality| *quality != Quality::Good) {
-                frames.exceptions.push(FrameException { row: row as u32, signal: signal as u16, quality });
+        frames.asset.push(place);
+        frames.time.push(key.0);
+        frames.sequence.push(key.1);
+        for (signal, column) in frames.columns.iter_mut().enumerate() {
+            let said = table.newest().value_at(*asset, signal, *received, *key);
+            push_value(column, said.map(|(value, _)| value));
+            if let Some((_, quality)) = said.filter(|(_, quality)| *quality != Quality::Good) {
+                frames.exceptions.push(FrameException { row, signal: signal as u16, quality });
             }
-            push_value(column, observation.map(|one| &one.value));
         }
     }
-    frames.columns = columns;
-    frames
+    Batch::frames(Arc::clone(table.profile()), rows[0].0, frames)
+}
+
+fn empty_columns(profile: &Profile) -> Vec<Column> {
+    let columns = profile.signals().iter().map(|signal| match signal.kind {
+        ValueKind::Integer => Column::Integers(Vec::new()),
+        ValueKind::Number => Column::Numbers(Vec::new()),
+        _ => Column::Texts(Vec::new()),
+    });
+    columns.collect()
 }
 
 fn push_value(column: &mut Column, value: Option<&Value>) {

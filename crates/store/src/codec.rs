@@ -1,6 +1,16 @@
 //! Bytes of the log's records: little-endian numbers, variable-length integers, texts with a length in front.
 //! Knows nothing of batches.
 
+/// Small for small numbers, whether positive or negative.
+pub(crate) fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// What [`zigzag`] was given.
+pub(crate) fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 /// Writes the parts of a record one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
@@ -27,7 +37,7 @@ impl Encoder {
 
     /// Zig-zag, so that small negative numbers are short too.
     pub(crate) fn signed(&mut self, value: i64) {
-        self.unsigned(((value << 1) ^ (value >> 63)) as u64);
+        self.unsigned(zigzag(value));
     }
 
     pub(crate) fn text(&mut self, value: &str) {
@@ -105,8 +115,7 @@ impl<'a> Decoder<'a> {
     }
 
     pub(crate) fn signed(&mut self, expected: &'static str) -> Result<i64, RecordError> {
-        let value = self.unsigned(expected)?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+        Ok(unzigzag(self.unsigned(expected)?))
     }
 
     /// A number that fits `T`.

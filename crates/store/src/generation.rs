@@ -4,18 +4,20 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int32Type, SchemaRef, TimestampNanosecondType, UInt32Type};
 use foldhash::fast::RandomState;
 use model::{Profile, Shape, Timestamp};
 
-use crate::rows::RowsBuilder;
+use crate::rows::{NewFrames, RowsBuilder};
 
 /// Rows that one chunk gathers before the next begins.
 const CHUNK_ROWS: usize = 8_192;
 /// Small chunks, which readers cut, are put together when there are this many.
 const CHUNKS_MAX: usize = 64;
+/// After so many looks through all rows for the keys of some assets, those of all assets are gathered with the next.
+const LOOKS_MAX: usize = 4;
 
 /// What makes a row one row, besides its asset: signal (0 in frames), source time, sequence.
 pub(crate) type RowKey = (u16, Timestamp, u32);
@@ -23,11 +25,19 @@ pub(crate) type RowKey = (u16, Timestamp, u32);
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Generation {
+    shape: Shape,
     chunks: Vec<RecordBatch>,
     building: RowsBuilder,
     rows: usize,
-    /// The keys of the assets that sent something late, so that it can be told from a repeat.
-    keys: HashMap<u32, HashSet<RowKey, RandomState>, RandomState>,
+    chunk_bytes: usize,
+    keys: Keys,
+}
+
+/// The keys of the assets that sent something late, so that it can be told from a repeat.
+#[derive(Debug, Default)]
+struct Keys {
+    of: HashMap<u32, HashSet<RowKey, RandomState>, RandomState>,
+    looks: usize,
 }
 
 /// What turns codes into texts: the dictionaries and the schema at one time.
@@ -39,20 +49,39 @@ pub(crate) struct Words {
 
 impl Generation {
     pub(crate) fn new(profile: &Profile) -> Self {
-        Self { chunks: Vec::new(), building: RowsBuilder::new(profile), rows: 0, keys: HashMap::default() }
+        let building = RowsBuilder::new(profile);
+        Self { shape: profile.shape(), chunks: Vec::new(), building, rows: 0, chunk_bytes: 0, keys: Keys::default() }
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
+    /// About how many bytes the rows take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.chunk_bytes + self.building.bytes()
+    }
+
     /// The builder to add the row `key` of `asset` to.
     pub(crate) fn row(&mut self, asset: u32, key: RowKey) -> &mut RowsBuilder {
-        if let Some(keys) = self.keys.get_mut(&asset) {
-            keys.insert(key);
-        }
+        self.note(asset, key);
         self.rows += 1;
         &mut self.building
+    }
+
+    /// Adds frames; the keys of those that may be asked for have been [noted](Self::note).
+    pub(crate) fn append(&mut self, new: &NewFrames<'_>, profile: &Profile, words: &Words) {
+        let mut from = 0;
+        while from < new.len() {
+            let end = new.len().min(from + CHUNK_ROWS - self.building.len());
+            let RowsBuilder::Frames(builder) = &mut self.building else { unreachable!("a profile keeps its shape") };
+            builder.append(new, from..end, profile);
+            if self.needs_cut() {
+                self.cut(words);
+            }
+            from = end;
+        }
+        self.rows += new.len();
     }
 
     pub(crate) fn needs_cut(&self) -> bool {
@@ -65,15 +94,18 @@ impl Generation {
             return;
         }
         let schema = Arc::clone(&words.schema);
-        self.chunks.push(match &mut self.building {
+        let chunk = match &mut self.building {
             RowsBuilder::Changes(builder) => builder.finish(schema, &words.assets, &words.signals),
             RowsBuilder::Frames(builder) => builder.finish(schema, &words.assets),
-        });
+        };
+        self.chunk_bytes += bytes_of(&chunk);
+        self.chunks.push(chunk);
         let small = self.chunks.iter().rev().take_while(|chunk| chunk.num_rows() < CHUNK_ROWS).count();
         if small >= CHUNKS_MAX {
             let tail = self.chunks.split_off(self.chunks.len() - small);
             let tail: Vec<RecordBatch> = tail.iter().map(|chunk| reworded(chunk, words)).collect();
             self.chunks.push(joined(&words.schema, &tail));
+            self.chunk_bytes = self.chunks.iter().map(bytes_of).sum();
         }
     }
 
@@ -84,37 +116,74 @@ impl Generation {
         for chunk in &mut self.chunks {
             *chunk = conform(chunk, schema);
         }
+        self.chunk_bytes = self.chunks.iter().map(bytes_of).sum();
     }
 
     pub(crate) fn chunks(&self) -> &[RecordBatch] {
         &self.chunks
     }
 
-    /// Whether the row is here; all rows have to be in chunks.
-    pub(crate) fn contains(&mut self, asset: u32, key: RowKey, shape: Shape) -> bool {
-        let chunks = &self.chunks;
-        let keys = self.keys.entry(asset).or_insert_with(|| {
-            let mut keys = HashSet::default();
-            for chunk in chunks {
-                for_each_key(chunk, shape, |code, key| {
-                    if code == asset {
-                        keys.insert(key);
-                    }
-                });
+    /// Makes [`Generation::contains`] know the rows of `assets`, those that are here and those to come.
+    pub(crate) fn watch(&mut self, assets: impl IntoIterator<Item = u32>) {
+        let mut unknown: HashMap<u32, HashSet<RowKey, RandomState>, RandomState> = HashMap::default();
+        unknown.extend(
+            assets.into_iter().filter(|asset| !self.keys.knows(*asset)).map(|asset| (asset, HashSet::default())),
+        );
+        if unknown.is_empty() {
+            return;
+        }
+        self.keys.looks += 1;
+        let all = self.keys.looks > LOOKS_MAX;
+        let mut each = |asset: u32, key: RowKey| {
+            if all {
+                unknown.entry(asset).or_default().insert(key);
+            } else if let Some(keys) = unknown.get_mut(&asset) {
+                keys.insert(key);
             }
-            keys
-        });
-        keys.contains(&key)
+        };
+        self.chunks.iter().for_each(|chunk| for_each_key(chunk, self.shape, &mut each));
+        self.building.for_each_key(&mut each);
+        self.keys.of.extend(unknown);
     }
 
-    /// Whether keys of `asset` are at hand, so that [`Generation::contains`] needs no look at the chunks.
-    pub(crate) fn has_keys_of(&self, asset: u32) -> bool {
-        self.keys.contains_key(&asset)
+    /// Whether the row is here; its asset has to be [watched](Self::watch).
+    pub(crate) fn contains(&self, asset: u32, key: RowKey) -> bool {
+        debug_assert!(self.keys.knows(asset), "nobody watches the asset");
+        self.keys.of.get(&asset).is_some_and(|keys| keys.contains(&key))
+    }
+
+    /// Whether keys of rows to come have to be noted.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.keys.looks > 0
+    }
+
+    /// Notes the key of a row that is about to be added.
+    pub(crate) fn note(&mut self, asset: u32, key: RowKey) {
+        if self.keys.looks > LOOKS_MAX {
+            self.keys.of.entry(asset).or_default().insert(key);
+        } else if let Some(keys) = self.keys.of.get_mut(&asset) {
+            keys.insert(key);
+        }
     }
 }
 
+impl Keys {
+    fn knows(&self, asset: u32) -> bool {
+        self.looks > LOOKS_MAX || self.of.contains_key(&asset)
+    }
+}
+
+/// The memory of a chunk, but for the words that all chunks share.
+fn bytes_of(chunk: &RecordBatch) -> usize {
+    let bytes = chunk.columns().iter().map(|column| match column.as_dictionary_opt::<Int32Type>() {
+        Some(words) => words.keys().get_buffer_memory_size(),
+        None => column.get_buffer_memory_size(),
+    });
+    bytes.sum()
+}
+
 /// Calls `each` with the dictionary code of the asset and the key of every row.
-fn for_each_key(chunk: &RecordBatch, shape: Shape, mut each: impl FnMut(u32, RowKey)) {
+pub(crate) fn for_each_key(chunk: &RecordBatch, shape: Shape, mut each: impl FnMut(u32, RowKey)) {
     let column = |name: &str| chunk.column_by_name(name).unwrap_or_else(|| panic!("every table has the column {name}"));
     let asset = column("asset").as_dictionary::<Int32Type>().keys();
     let time = column("time").as_primitive::<TimestampNanosecondType>();
@@ -158,46 +227,4 @@ fn conform(chunk: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
     });
     RecordBatch::try_new(Arc::clone(schema), columns.collect())
         .expect("a table only ever gains columns that may be null")
-}
-
-/// The sorted keys of rows that are already in segments, by asset code.
-#[derive(Debug)]
-pub(crate) struct SortedKeys(Vec<(u32, RowKey)>);
-
-impl SortedKeys {
-    /// The keys in `chunks`, whose asset and signal dictionaries are translated by `asset` and `signal`.
-    pub(crate) fn new(
-        chunks: &[RecordBatch],
-        shape: Shape,
-        mut asset: impl FnMut(&str) -> u32,
-        signal: impl Fn(&str) -> u16,
-    ) -> Self {
-        let mut keys = Vec::new();
-        for chunk in chunks {
-            let texts = |name: &str| -> Option<Vec<String>> {
-                let dictionary = chunk.column_by_name(name)?.as_dictionary::<Int32Type>().values();
-                Some(dictionary.as_string::<i32>().iter().map(|text| text.unwrap_or("").to_owned()).collect())
-            };
-            let assets: Vec<u32> = texts("asset").unwrap_or_default().iter().map(|text| asset(text)).collect();
-            let signals: Vec<u16> = texts("signal").unwrap_or_default().iter().map(|text| signal(text)).collect();
-            for_each_key(chunk, shape, |code, (place, time, sequence)| {
-                let place = if shape == Shape::Changes { signals[usize::from(place)] } else { 0 };
-                keys.push((assets[code as usize], (place, time, sequence)));
-            });
-        }
-        keys.sort_unstable();
-        Self(keys)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, RowKey)> {
-        self.0.iter().copied()
-    }
-
-    pub(crate) fn contains(&self, asset: u32, key: RowKey) -> bool {
-        self.0.binary_search(&(asset, key)).is_ok()
-    }
 }

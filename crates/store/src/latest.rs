@@ -1,6 +1,9 @@
-//! The latest value of every signal of every asset, from memory. Knows no tables: it is fed rows that are durable.
+//! The latest value of every signal that speaks in changes, from memory. Knows no tables: it is fed rows that are durable.
+//! What frames said last stands in [`crate::newest`].
 
 use model::{AssetId, ConditionLevel, Entry, Observation, Quality, Timestamp, Value};
+
+use crate::newest::is_same;
 
 /// The most native codes that are kept at once for one condition signal; further ones are not told apart.
 const ACTIVE_CODES_MAX: usize = 256;
@@ -83,7 +86,7 @@ impl LatestTable {
             all.find(|observation| (observation.time, observation.sequence) == slot.newest)
         });
         newest.is_some_and(|newest| {
-            !matches!(value, Value::Entries(_)) && (newest.quality != quality || newest.value != *value)
+            !matches!(value, Value::Entries(_)) && (newest.quality != quality || !is_same(&newest.value, value))
         })
     }
 

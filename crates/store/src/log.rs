@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile};
+use crate::segment::flipped_bit;
 
 /// The first bytes of every log file; the last one is the format.
 pub(crate) const MAGIC: &[u8; 8] = b"TMLOG\0\0\x01";
@@ -87,7 +88,8 @@ impl LogWriter {
     fn abandon(&mut self) {
         let Some(mut current) = self.current.take() else { return };
         let path = file_path(&self.dir, current.number);
-        let taken_back = if current.bytes == 0 { fs::remove_file(&path) } else { current.file.truncate(current.bytes) };
+        let taken_back =
+            if current.bytes == 0 { self.disk.remove(&path) } else { current.file.truncate(current.bytes) };
         if let Err(error) = taken_back {
             tracing::warn!(path = %path.display(), %error, "failed to take back an unfinished write");
         }
@@ -102,9 +104,9 @@ impl LogWriter {
                 continue;
             }
             let removed = if damaged.contains(&path) {
-                fs::rename(&path, path.with_extension("log.damaged"))
+                self.disk.rename(&path, &path.with_extension("log.damaged"))
             } else {
-                fs::remove_file(&path)
+                self.disk.remove(&path)
             };
             if let Err(error) = removed {
                 tracing::warn!(path = %path.display(), %error, "failed to remove a log file that is no longer needed");
@@ -154,7 +156,7 @@ pub struct Damage {
     pub offset: u64,
     /// How long it is.
     pub bytes: u64,
-    /// Whether something whole stands behind it, so that it is no write that a stop cut short.
+    /// Whether it is no write that a stop cut short: something whole stands behind it, or it is whole and not understood.
     pub inside: bool,
 }
 
@@ -166,18 +168,16 @@ pub struct Damage {
 pub(crate) fn read_records(path: &Path, mut each: impl FnMut(&[u8], u64) -> bool) -> io::Result<Vec<Damage>> {
     let bytes = fs::read(path)?;
     let whole_magic = bytes.starts_with(MAGIC);
-    if !whole_magic && bytes.len() >= MAGIC.len() && bytes.starts_with(MAGIC_ANY) {
+    // A record of this format behind it says that only the head is damaged: another format begins its records otherwise.
+    let is_ours = record_at(&bytes, MAGIC.len()).is_some();
+    if !whole_magic && !is_ours && bytes.len() >= MAGIC.len() && bytes.starts_with(MAGIC_ANY) {
         let format = bytes[MAGIC_ANY.len()];
         return Err(io::Error::other(format!("it has format {format}, this program reads format 1")));
     }
     let mut damages: Vec<Damage> = Vec::new();
-    let mut damaged = |from: usize, end: usize| {
-        damages.push(Damage {
-            path: path.to_owned(),
-            offset: from as u64,
-            bytes: (end - from) as u64,
-            inside: end < bytes.len(),
-        });
+    let mut damaged = |from: usize, end: usize, inside: bool| {
+        let (offset, bytes) = (from as u64, (end - from) as u64);
+        damages.push(Damage { path: path.to_owned(), offset, bytes, inside });
     };
     let mut at = if whole_magic { MAGIC.len() } else { 0 };
     while at < bytes.len() {
@@ -185,20 +185,28 @@ pub(crate) fn read_records(path: &Path, mut each: impl FnMut(&[u8], u64) -> bool
             Some(record) => {
                 let end = at + 8 + record.len();
                 if !each(record, at as u64) {
-                    damaged(at, end);
+                    // Its checksum is right: no write that was cut short.
+                    damaged(at, end, true);
                 }
                 end
             }
             None => {
                 let next = (at + 1..bytes.len()).find(|next| record_at(&bytes, *next).is_some());
                 let end = next.unwrap_or(bytes.len());
-                damaged(at, end);
+                damaged(at, end, end < bytes.len() || is_flipped(&bytes[at..]));
                 end
             }
         };
         at = end;
     }
     Ok(damages)
+}
+
+/// Whether a file ends with a record that is as long as it should be and has one wrong bit: no write that was cut short.
+fn is_flipped(bytes: &[u8]) -> bool {
+    let Some((head, record)) = bytes.split_first_chunk::<8>() else { return false };
+    let [length, crc] = [[head[0], head[1], head[2], head[3]], [head[4], head[5], head[6], head[7]]];
+    u32::from_le_bytes(length) as usize == record.len() && flipped_bit(record, u32::from_le_bytes(crc)).is_some()
 }
 
 /// The whole record that begins at `at`, if one does. Records are never empty: zeros are none.
@@ -291,10 +299,12 @@ mod tests {
         assert_eq!(read(&path).0, [b"first".to_vec(), b"fourth".to_vec()]);
 
         let mut head = whole.clone();
-        head[2] ^= 1;
-        fs::write(&path, &head).unwrap();
-        let (records, damages) = read(&path);
-        assert_eq!((records.len(), damages.len(), damages[0].inside), (4, 1, true));
+        for place in [2, MAGIC.len() - 1] {
+            head[place] ^= 10;
+            fs::write(&path, &head).unwrap();
+            let (records, damages) = read(&path);
+            assert_eq!((records.len(), damages.len(), damages[0].inside), (4, 1, true), "byte {place}");
+        }
 
         let mut zeros = whole.clone();
         zeros.extend([0; 4_096]);
@@ -302,8 +312,7 @@ mod tests {
         let (records, damages) = read(&path);
         assert_eq!((records.len(), damages.len(), damages[0].inside), (4, 1, false));
 
-        let mut newer = whole;
-        newer[MAGIC.len() - 1] = 2;
+        let newer = [MAGIC_ANY, &[2], b"records of another kind"].concat();
         fs::write(&path, &newer).unwrap();
         let error = read_records(&path, |_, _| true).unwrap_err().to_string();
         assert!(error.contains("format 2"), "{error}");

@@ -1,7 +1,10 @@
 //! What one record of the log says: a profile's definition, or a batch with the cursor that came with it.
 //!
 //! Format 1. A record's first byte is its kind. A log file defines each profile before the first batch of it, so a
-//! file can be read alone. This module must not know of files, checksums or what becomes of a batch.
+//! file can be read alone. A new way to write something is a new kind; every kind that was ever written is read for ever.
+//! This module must not know of files, checksums or what becomes of a batch.
+
+mod packed;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +14,15 @@ use model::{
     Quality, Rows, Shape, Statistic, Timestamp, Value, ValueKind,
 };
 
+pub(crate) use self::packed::VALUES_MAX;
 use crate::codec::{Decoder, Encoder, RecordError};
 use crate::stored::StoredProfile;
 
 const PROFILE: u8 = 1;
 const CHANGES: u8 = 2;
-const FRAMES: u8 = 3;
+/// Frames value by value; no longer written.
+const PLAIN_FRAMES: u8 = 3;
+const FRAMES: u8 = 4;
 
 /// A record, read.
 #[derive(Debug, PartialEq)]
@@ -47,7 +53,7 @@ pub(crate) fn encode_batch(to: &mut Encoder, number: u32, batch: &Batch, cursor:
     to.text(cursor.map_or("", |cursor| &*cursor.position));
     match &batch.rows {
         Rows::Changes(changes) => encode_changes(to, batch.received, changes),
-        Rows::Frames(frames) => encode_frames(to, batch.received, frames),
+        Rows::Frames(frames) => packed::encode_frames(to, batch.received, frames),
     }
 }
 
@@ -71,7 +77,8 @@ pub(crate) fn decode(bytes: &[u8], definitions: &mut Definitions) -> Result<Reco
     let Some(profile) = definitions.get(&number) else { return from.error("a profile defined before in this file") };
     let rows = match (kind, profile.shape()) {
         (CHANGES, Shape::Changes) => Rows::Changes(decode_changes(&mut from, received, profile)?),
-        (FRAMES, Shape::Frames) => Rows::Frames(decode_frames(&mut from, received, profile)?),
+        (PLAIN_FRAMES, Shape::Frames) => Rows::Frames(decode_plain_frames(&mut from, received, profile)?),
+        (FRAMES, Shape::Frames) => Rows::Frames(packed::decode_frames(&mut from, received, profile)?),
         _ => return from.error("the kind of record that fits the shape of its profile"),
     };
     from.finish()?;
@@ -314,28 +321,30 @@ fn decode_entries(from: &mut Decoder<'_>, depth: u8) -> Result<Entries, RecordEr
     Ok(entries.into())
 }
 
-fn encode_frames(to: &mut Encoder, received: Timestamp, frames: &Frames) {
-    encode_keys(to, received, &frames.assets, &frames.asset, &frames.time, &frames.sequence);
-    for column in &frames.columns {
-        match column {
-            Column::Integers(rows) => encode_column(to, rows, |to, value| to.signed(*value)),
-            Column::Numbers(rows) => encode_column(to, rows, |to, value| to.f64(*value)),
-            Column::Texts(rows) => encode_column(to, rows, |to, value| to.text(value)),
-        }
-    }
-    to.unsigned(frames.exceptions.len() as u64);
-    for exception in &frames.exceptions {
+fn encode_exceptions(to: &mut Encoder, exceptions: &[FrameException]) {
+    to.unsigned(exceptions.len() as u64);
+    for exception in exceptions {
         to.unsigned(u64::from(exception.row));
         to.unsigned(u64::from(exception.signal));
         to.u8(exception.quality as u8);
     }
 }
 
-fn encode_column<T>(to: &mut Encoder, rows: &[Option<T>], write: impl Fn(&mut Encoder, &T)) {
-    for chunk in rows.chunks(8) {
-        to.u8(chunk.iter().enumerate().fold(0, |bits, (place, row)| bits | u8::from(row.is_some()) << place));
+/// Exceptions of `rows` frames of a profile of `signals` signals.
+fn decode_exceptions(from: &mut Decoder<'_>, rows: usize, signals: usize) -> Result<Vec<FrameException>, RecordError> {
+    let mut exceptions: Vec<FrameException> = Vec::new();
+    for _ in 0..from.count("the number of exceptions")? {
+        let row = from.small("the row of an exception")?;
+        if row as usize >= rows || exceptions.last().is_some_and(|last| last.row > row) {
+            return from.error("exceptions in the order of the rows");
+        }
+        let signal = from.small("the signal of an exception")?;
+        if usize::from(signal) >= signals {
+            return from.error("an exception of a signal of the profile");
+        }
+        exceptions.push(FrameException { row, signal, quality: decode_quality(from)? });
     }
-    rows.iter().flatten().for_each(|value| write(to, value));
+    Ok(exceptions)
 }
 
 fn decode_column<'a, T>(
@@ -352,7 +361,7 @@ fn decode_column<'a, T>(
     Ok(rows)
 }
 
-fn decode_frames(from: &mut Decoder<'_>, received: Timestamp, profile: &Profile) -> Result<Frames, RecordError> {
+fn decode_plain_frames(from: &mut Decoder<'_>, received: Timestamp, profile: &Profile) -> Result<Frames, RecordError> {
     let Keys { assets, asset, time, sequence } = decode_keys(from, received)?;
     let count = time.len();
     let mut columns = Vec::with_capacity(profile.signals().len());
@@ -363,12 +372,7 @@ fn decode_frames(from: &mut Decoder<'_>, received: Timestamp, profile: &Profile)
             _ => Column::Texts(decode_column(from, count, |from| from.text("a text").map(Into::into))?),
         });
     }
-    let mut exceptions = Vec::new();
-    for _ in 0..from.count("the number of exceptions")? {
-        let row = from.small("the row of an exception")?;
-        let signal = from.small("the signal of an exception")?;
-        exceptions.push(FrameException { row, signal, quality: decode_quality(from)? });
-    }
+    let exceptions = decode_exceptions(from, count, columns.len())?;
     Ok(Frames { assets, asset, time, sequence, columns, exceptions })
 }
 
@@ -461,9 +465,82 @@ mod tests {
         }
     }
 
+    /// Many frames of few assets, with whatever integers have gaps and jumps.
+    fn long_frames(integers: Vec<Option<i64>>) -> Batch {
+        let signals = ["a", "b", "c"].map(|id| Signal::new(id, "x:A", ValueKind::Integer));
+        let profile = Profile::new("car", Shape::Frames, signals.into()).unwrap();
+        let count = integers.len();
+        let small = integers.iter().map(|value| value.map(|value| value % 3)).collect();
+        let frames = Frames {
+            assets: ["vehicle/A", "vehicle/B", "vehicle/C"].map(|asset| asset.parse().unwrap()).into(),
+            asset: (0..count).map(|row| (row % 7 % 3) as u16).collect(),
+            time: (0..count as i64).map(Timestamp::from_nanos).collect(),
+            sequence: vec![0; count],
+            columns: vec![
+                Column::Integers(integers),
+                Column::Integers(small),
+                Column::Integers((0..count as i64).map(Some).collect()),
+            ],
+            exceptions: Vec::new(),
+        };
+        Batch::frames(Arc::new(profile), Timestamp::default(), frames)
+    }
+
+    /// Every kind of record that was ever released, as hexadecimal digits, with what it says.
+    #[test]
+    fn what_was_ever_written_is_read_for_ever() {
+        for (released, batch, is_written) in [
+            (include_str!("record/released/changes.hex"), changes(), true),
+            (include_str!("record/released/plain_frames.hex"), frames(), false),
+            (include_str!("record/released/frames.hex"), frames(), true),
+        ] {
+            let bytes = |line: &str| -> Vec<u8> {
+                let digits = line.as_bytes().chunks_exact(2).map(|pair| std::str::from_utf8(pair).unwrap());
+                digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+            };
+            let records: Vec<Vec<u8>> = released.lines().map(bytes).collect();
+            let mut definitions = Definitions::new();
+            assert_eq!(decode(&records[0], &mut definitions), Ok(Record::Profile));
+            let expected = Record::Batch { batch: batch.clone(), cursor: None };
+            assert_eq!(decode(&records[1], &mut definitions), Ok(expected));
+            let (definition, record) = encoded(&batch, None);
+            assert_eq!(definition, records[0]);
+            assert_eq!(record == records[1], is_written, "{record:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_lie_about_a_block_or_a_column_is_named() {
+        let mut definitions = Definitions::new();
+        let batch = long_frames((0..200).map(Some).collect());
+        let (definition, record) = encoded(&batch, None);
+        decode(&definition, &mut definitions).unwrap();
+        // At the end stand the last block, the five rows that fill none, and the number of exceptions.
+        let width = record.len() - (1 + 64 * 4 / 8) - 5 - 1;
+        assert_eq!(record[width], 4);
+        let mut lie = record;
+        lie[width] = 9;
+        let error = decode(&lie, &mut definitions).unwrap_err().to_string();
+        assert_eq!(error, format!("at byte {} of the record: expected a known width of a block", width + 1));
+        let wide: Vec<Signal> = (0..8_192).map(|id| Signal::new(&id.to_string(), "x:A", ValueKind::Integer)).collect();
+        let wide = Profile::new("car", Shape::Frames, wide).unwrap();
+        let mut definition = Encoder::default();
+        encode_profile(&mut definition, 3, &wide);
+        decode(&definition.bytes, &mut definitions).unwrap();
+        // 5,000 rows of one asset at one time, and columns in which none has a value: they fit no memory that is given.
+        let mut record = Encoder::default();
+        record.bytes.extend([FRAMES, 3, 0, 0, 0, 1]);
+        record.text("vehicle/A");
+        record.unsigned(5_000);
+        record.bytes.resize(record.bytes.len() + 5_000 + 8_192, 0);
+        let error = decode(&record.bytes, &mut definitions).unwrap_err();
+        assert!(error.to_string().contains("no more values than a batch may have"), "{error}");
+    }
+
     #[test]
     fn a_record_cut_anywhere_is_refused() {
-        for batch in [changes(), frames()] {
+        let gaps = (0..200).map(|row| (row % 5 != 0).then_some(row * row * 1_000)).collect();
+        for batch in [changes(), frames(), long_frames(gaps)] {
             let (definition, record) = encoded(&batch, None);
             let mut definitions = Definitions::new();
             decode(&definition, &mut definitions).unwrap();
@@ -482,9 +559,28 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_break_the_reader(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), kind in 1_u8..4) {
+        fn any_integers_are_read_as_they_were_written(
+            integers in proptest::collection::vec(
+                proptest::option::weighted(0.9, proptest::prop_oneof![
+                    -9_i64..9,
+                    -70_000_i64..70_000,
+                    proptest::prelude::any::<i64>(),
+                ]),
+                0..400,
+            )
+        ) {
+            let batch = long_frames(integers);
+            let (definition, record) = encoded(&batch, None);
             let mut definitions = Definitions::new();
-            decode(&encoded(&changes(), None).0, &mut definitions).unwrap();
+            decode(&definition, &mut definitions).unwrap();
+            proptest::prop_assert_eq!(decode(&record, &mut definitions), Ok(Record::Batch { batch, cursor: None }));
+        }
+
+        #[test]
+        fn no_bytes_break_the_reader(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), kind in 1_u8..5) {
+            let mut definitions = Definitions::new();
+            let batch = if kind < PLAIN_FRAMES { changes() } else { frames() };
+            decode(&encoded(&batch, None).0, &mut definitions).unwrap();
             let mut record = vec![kind, 3];
             record.extend(bytes);
             let _ = decode(&record, &mut definitions);

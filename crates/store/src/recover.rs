@@ -2,12 +2,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::checkpoint;
 use crate::codec::RecordError;
 use crate::log::{self, Damage};
 use crate::manifest::{Manifest, ManifestError};
+use crate::recollect::recollect;
 use crate::record::{self, Definitions, Record};
+use crate::segment::SegmentFile;
 use crate::state::{State, Table};
 
 /// What was found while opening.
@@ -40,6 +43,9 @@ pub enum RecoverError {
     /// There is nothing of ours.
     #[error("`{0}` is no Tongmai data directory: it has no manifest.json")]
     NoStore(PathBuf),
+    /// A backup was begun there, and none was finished.
+    #[error("`{0}` holds no backup yet: the first one was cut off; make it anew")]
+    UnfinishedBackup(PathBuf),
     /// The manifest does not read.
     #[error("failed to read what the data directory holds")]
     Manifest(#[source] ManifestError),
@@ -58,29 +64,38 @@ pub enum RecoverError {
 
 /// Reads all of `dir`.
 pub(crate) fn recover(dir: &Path) -> Result<(State, Manifest, Recovery), RecoverError> {
-    let manifest = Manifest::read(dir).map_err(RecoverError::Manifest)?;
-    let mut state = State::new(dir);
+    let mut manifest = Manifest::read(dir).map_err(RecoverError::Manifest)?;
+    if manifest.backup.as_ref().is_some_and(|backup| backup.taken_ns.is_none()) {
+        return Err(RecoverError::UnfinishedBackup(dir.to_owned()));
+    }
+    let mut state = State::new();
     for table in &manifest.tables {
         let profile = model::Profile::try_from(table.profile.clone());
         let profile = profile.map_err(|error| RecoverError::Profile(error.to_string()))?;
         let id = profile.id().into();
         let mut restored = Table::new(profile.into());
-        table.segments.iter().cloned().for_each(|segment| restored.add_segment(segment));
+        table
+            .segments
+            .iter()
+            .cloned()
+            .for_each(|segment| restored.add_segment(Arc::new(SegmentFile::new(dir, segment))));
         state.tables.insert(id, restored);
     }
     let mut recovery = Recovery::default();
-    if let Some(latest) = &manifest.latest
-        && let Err(error) = checkpoint::read(&dir.join(latest), &mut state)
+    if let Some(latest) = manifest.latest.clone()
+        && let Err(error) = checkpoint::read(&dir.join(&latest), &mut state)
     {
-        tracing::error!(%error, "the latest values are lost until they are said again; what is kept is not");
-        state.tables.values_mut().for_each(|table| table.see_segments(dir));
+        tracing::error!(%error, "the latest values are read from the segments");
+        recollect(&mut state);
+        // So that they are written anew with the next segments.
+        manifest.latest = None;
     }
     for (source, position) in &manifest.cursors {
         state.cursors.insert(source.as_str().into(), position.as_str().into());
     }
     let folder = dir.join("log");
     for (number, path) in log::files(&folder).map_err(|source| RecoverError::Log { path: folder.clone(), source })? {
-        if number >= manifest.log_first {
+        if (manifest.log_first..manifest.log_end()).contains(&number) {
             replay(&path, &mut state, &mut recovery)?;
         }
     }

@@ -3,18 +3,19 @@
 //! Assets and signals are kept as their codes in the catalog, so that a row costs no hashing of texts; the texts become
 //! the dictionary when the rows are turned into a [`RecordBatch`]. Nothing here knows of keys, duplicates or files.
 
+mod frames;
+
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, DictionaryArray, Float64Builder, Int32Array, Int64Builder, ListBuilder, RecordBatch,
-    StringArray, StringBuilder, StructBuilder, TimestampNanosecondArray, UInt32Array,
+    ArrayBuilder, ArrayRef, DictionaryArray, Float64Builder, Int32Array, ListBuilder, RecordBatch, StringArray,
+    StringBuilder, TimestampNanosecondArray, UInt32Array,
 };
 use arrow::datatypes::{Int32Type, SchemaRef};
-use model::{
-    Changes, Column, Condition, ConditionLevel, Entry, Frames, Profile, Quality, Shape, Statistic, Timestamp, Value,
-};
+use model::{Changes, Condition, ConditionLevel, Entry, Profile, Quality, Shape, Statistic, Timestamp, Value};
 
-use crate::table;
+pub(crate) use self::frames::{FramesBuilder, NewFrames};
+use crate::generation::RowKey;
 
 /// The columns that both shapes begin with.
 #[derive(Debug, Default)]
@@ -31,6 +32,10 @@ impl KeyColumns {
         self.time.push(time.nanos());
         self.received.push(received.nanos());
         self.sequence.push(sequence);
+    }
+
+    fn bytes(&self) -> usize {
+        self.time.len() * size_of::<(i32, i64, i64, u32)>()
     }
 }
 
@@ -62,6 +67,26 @@ impl RowsBuilder {
         match self {
             Self::Changes(builder) => builder.keys.time.len(),
             Self::Frames(builder) => builder.keys.time.len(),
+        }
+    }
+
+    /// About how many bytes the rows take.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Changes(builder) => builder.bytes(),
+            Self::Frames(builder) => builder.bytes(),
+        }
+    }
+
+    /// Calls `each` with the asset and the key of every row.
+    pub(crate) fn for_each_key(&self, mut each: impl FnMut(u32, RowKey)) {
+        let (keys, signals) = match self {
+            Self::Changes(builder) => (&builder.keys, Some(&builder.signal)),
+            Self::Frames(builder) => (&builder.keys, None),
+        };
+        for row in 0..keys.time.len() {
+            let signal = signals.map_or(0, |signals| signals[row] as u16);
+            each(keys.asset[row] as u32, (signal, Timestamp::from_nanos(keys.time[row]), keys.sequence[row]));
         }
     }
 }
@@ -150,6 +175,14 @@ impl ChangesBuilder {
         }
     }
 
+    fn bytes(&self) -> usize {
+        let numbers = [&self.value, &self.duration_secs, &self.sample_rate_hz].map(|column| 8 * column.len());
+        let text_bytes = |column: &StringBuilder| 4 * column.len() + column.values_slice().len();
+        let texts = self.condition.iter().chain([&self.text, &self.reset_triggered]).map(text_bytes);
+        let vectors = 4 * self.vector.len() + 8 * self.vector.values_ref().len();
+        self.keys.bytes() + 8 * self.signal.len() + numbers.iter().sum::<usize>() + texts.sum::<usize>() + vectors
+    }
+
     /// The rows so far, as a table of `schema`; the builder is empty afterwards.
     pub(crate) fn finish(
         &mut self,
@@ -202,102 +235,6 @@ pub fn entries_json(entries: &[(Box<str>, Entry)]) -> serde_json::Value {
     serde_json::Value::Object(object.collect())
 }
 
-/// The rows of frames.
-#[derive(Debug)]
-pub(crate) struct FramesBuilder {
-    keys: KeyColumns,
-    columns: Vec<ColumnBuilder>,
-    exceptions: ListBuilder<StructBuilder>,
-}
-
-#[derive(Debug)]
-enum ColumnBuilder {
-    Integers(Int64Builder),
-    Numbers(Float64Builder),
-    Texts(StringBuilder),
-}
-
-impl FramesBuilder {
-    fn new(profile: &Profile) -> Self {
-        let columns = profile.signals().iter().map(|signal| match signal.kind {
-            model::ValueKind::Integer => ColumnBuilder::Integers(Int64Builder::new()),
-            model::ValueKind::Number => ColumnBuilder::Numbers(Float64Builder::new()),
-            _ => ColumnBuilder::Texts(StringBuilder::new()),
-        });
-        let fields = table::exception_fields();
-        let element = arrow::datatypes::Field::new("item", arrow::datatypes::DataType::Struct(fields.clone()), false);
-        let exceptions = ListBuilder::new(StructBuilder::from_fields(fields, 0)).with_field(element);
-        Self { keys: KeyColumns::default(), columns: columns.collect(), exceptions }
-    }
-
-    /// Adds row `row` of `frames`; `asset` is its code, `signals` the place in the table of each column of `frames`.
-    pub(crate) fn push(
-        &mut self,
-        asset: u32,
-        received: Timestamp,
-        frames: &Frames,
-        row: usize,
-        signals: &[u16],
-        profile: &Profile,
-    ) {
-        self.keys.push(asset, frames.time[row], received, frames.sequence[row]);
-        for (column, place) in frames.columns.iter().zip(signals) {
-            match (&mut self.columns[usize::from(*place)], column) {
-                (ColumnBuilder::Integers(to), Column::Integers(rows)) => to.append_option(rows[row]),
-                (ColumnBuilder::Numbers(to), Column::Numbers(rows)) => to.append_option(rows[row]),
-                (ColumnBuilder::Texts(to), Column::Texts(rows)) => to.append_option(rows[row].as_deref()),
-                _ => unreachable!("the catalog has compared the kinds of all signals"),
-            }
-        }
-        // Signals that this batch's profile does not have are absent from its rows.
-        for column in &mut self.columns {
-            let missing = self.keys.time.len() - column.len();
-            match column {
-                ColumnBuilder::Integers(to) => to.append_nulls(missing),
-                ColumnBuilder::Numbers(to) => to.append_nulls(missing),
-                ColumnBuilder::Texts(to) => to.append_nulls(missing),
-            }
-        }
-        let exceptions = frames.exceptions_of(row);
-        for exception in exceptions {
-            let signal = &profile.signal(signals[usize::from(exception.signal)]).id;
-            let element = self.exceptions.values();
-            element.field_builder::<StringBuilder>(0).expect("the signal").append_value(signal);
-            element.field_builder::<StringBuilder>(1).expect("the quality").append_value(exception.quality.as_str());
-            element.append(true);
-        }
-        self.exceptions.append(!exceptions.is_empty());
-    }
-
-    /// The rows so far, as a table of `schema`; the builder is empty afterwards.
-    pub(crate) fn finish(&mut self, schema: SchemaRef, assets: &Arc<StringArray>) -> RecordBatch {
-        let keys = std::mem::take(&mut self.keys);
-        let mut columns = vec![
-            words(keys.asset, assets),
-            times(keys.time),
-            times(keys.received),
-            Arc::new(UInt32Array::from(keys.sequence)),
-        ];
-        columns.extend(self.columns.iter_mut().map(|column| match column {
-            ColumnBuilder::Integers(builder) => Arc::new(builder.finish()) as ArrayRef,
-            ColumnBuilder::Numbers(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Texts(builder) => Arc::new(builder.finish()),
-        }));
-        columns.push(Arc::new(self.exceptions.finish()));
-        RecordBatch::try_new(schema, columns).expect("the columns are those of the schema of frames")
-    }
-}
-
-impl ColumnBuilder {
-    fn len(&self) -> usize {
-        match self {
-            Self::Integers(builder) => builder.len(),
-            Self::Numbers(builder) => builder.len(),
-            Self::Texts(builder) => builder.len(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use arrow::array::{Array, AsArray};
@@ -305,6 +242,7 @@ mod tests {
     use model::Signal;
 
     use super::*;
+    use crate::table;
 
     fn said(values: Vec<Value>) -> Changes {
         let count = values.len();

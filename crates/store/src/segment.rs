@@ -1,31 +1,57 @@
 //! Segments: rows of one profile in a Parquet file, sorted by asset and time. A segment is written whole, synced and
-//! renamed before it counts, and never changed afterwards. This module must not know of the log or of who asks.
+//! renamed before it counts, and never changed afterwards; beside it stand its roll-ups. This module must not know of
+//! the log, of when segments are made, or of who asks.
 
-use std::fs::{self, File};
+mod checked;
+mod choice;
+mod column;
+mod decimal;
+mod file;
+mod packed;
+
+use std::collections::HashSet;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::{AsArray, DictionaryArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{DataType, Int32Type, TimestampNanosecondType, UInt32Type};
+use arrow::datatypes::{Int32Type, SchemaRef, TimestampNanosecondType, UInt32Type};
 use model::{Profile, Shape, Timestamp};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::arrow::{ArrowWriter, ProjectionMask};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::sync_parent;
+pub use self::checked::{CheckedFile, damaged_file};
+pub(crate) use self::checked::{Fault, flipped_bit};
+use self::file::FileWriter;
+pub(crate) use self::file::{Effort, FileFacts};
+use crate::disk::{Disk, NewFile};
+use crate::rollup::{BUCKETS_SECS, RollupBuilder};
 use crate::stored::StoredProfile;
 use crate::table;
 
-const ROW_GROUP_ROWS: usize = 131_072;
+const DAY_NANOS: i64 = 86_400_000_000_000;
+/// A segment with fewer rows is read as fast as its roll-ups would be.
+const ROLLUP_ROWS_MIN: u64 = 10_000;
+/// A roll-up is kept where it has at most one row for so many of the segment.
+const ROLLUP_ROWS_PER_ROW: u64 = 10;
+
+/// What a file must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Checks {
+    /// The first bytes, whose blocks have their checksums in the footer.
+    pub(crate) checked_bytes: u64,
+    /// The checksum of all bytes behind them.
+    pub(crate) tail_crc32: u32,
+}
 
 /// One segment, as the manifest lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Segment {
     /// The file, relative to the data directory.
     pub(crate) file: PathBuf,
@@ -37,12 +63,203 @@ pub(crate) struct Segment {
     pub(crate) time_min_ns: i64,
     /// The latest source time.
     pub(crate) time_max_ns: i64,
+    /// Unknown of segments that were written by manifest format 1.
+    #[serde(default)]
+    pub(crate) checks: Option<Checks>,
+    /// Whether it was written as small as can be.
+    #[serde(default)]
+    pub(crate) settled: bool,
+    /// What is kept of it by the minute and by the hour.
+    #[serde(default)]
+    pub(crate) rollups: Vec<Rollup>,
+}
+
+/// One roll-up of a segment, as the manifest lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rollup {
+    /// The file, relative to the data directory.
+    pub(crate) file: PathBuf,
+    /// What one row stands for.
+    pub(crate) bucket_secs: u32,
+    /// How many rows it has.
+    pub(crate) rows: u64,
+    /// How large it is.
+    pub(crate) bytes: u64,
+    pub(crate) checks: Checks,
 }
 
 impl Segment {
-    pub(crate) fn covers(&self, time: Timestamp) -> bool {
-        (self.time_min_ns..=self.time_max_ns).contains(&time.nanos())
+    /// Its own file and those of its roll-ups, relative to the data directory.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.file).chain(self.rollups.iter().map(|rollup| &rollup.file))
     }
+
+    /// The day of its earliest row.
+    pub(crate) fn day(&self) -> i64 {
+        day_of(self.time_min_ns)
+    }
+
+    /// Bytes of all its files.
+    pub(crate) fn bytes_in_all(&self) -> u64 {
+        self.bytes + self.rollups.iter().map(|rollup| rollup.bytes).sum::<u64>()
+    }
+}
+
+/// The day of a source time, as days since the epoch in UTC.
+pub(crate) fn day_of(time_ns: i64) -> i64 {
+    time_ns.div_euclid(DAY_NANOS)
+}
+
+/// A segment as readers see it. While somebody holds it, its files can be read, also when other segments have taken
+/// its place.
+#[derive(Debug)]
+pub struct SegmentFile {
+    /// The Parquet file.
+    pub path: PathBuf,
+    /// How many rows it has.
+    pub rows: u64,
+    /// How large it is.
+    pub bytes: u64,
+    /// The earliest source time.
+    pub time_min: Timestamp,
+    /// The latest source time.
+    pub time_max: Timestamp,
+    /// What is kept of it by the minute and by the hour, the finest first.
+    pub rollups: Vec<RollupFile>,
+    dir: PathBuf,
+    stored: Segment,
+    /// Whether somebody could not read it.
+    is_suspect: AtomicBool,
+}
+
+/// A roll-up as readers see it: see [`crate::rollup`].
+#[derive(Debug)]
+pub struct RollupFile {
+    /// The Parquet file.
+    pub path: PathBuf,
+    /// What one row stands for.
+    pub bucket_secs: u32,
+    /// How many rows it has.
+    pub rows: u64,
+    /// How large it is.
+    pub bytes: u64,
+    dir: PathBuf,
+    checks: Checks,
+}
+
+impl SegmentFile {
+    pub(crate) fn new(dir: &Path, stored: Segment) -> Self {
+        let rollup = |rollup: &Rollup| RollupFile {
+            path: dir.join(&rollup.file),
+            bucket_secs: rollup.bucket_secs,
+            rows: rollup.rows,
+            bytes: rollup.bytes,
+            dir: dir.to_owned(),
+            checks: rollup.checks,
+        };
+        Self {
+            path: dir.join(&stored.file),
+            rows: stored.rows,
+            bytes: stored.bytes,
+            time_min: Timestamp::from_nanos(stored.time_min_ns),
+            time_max: Timestamp::from_nanos(stored.time_max_ns),
+            rollups: stored.rollups.iter().map(rollup).collect(),
+            dir: dir.to_owned(),
+            stored,
+            is_suspect: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn stored(&self) -> &Segment {
+        &self.stored
+    }
+
+    /// Whether a row of `time` may be in it.
+    pub fn covers(&self, time: Timestamp) -> bool {
+        (self.time_min..=self.time_max).contains(&time)
+    }
+
+    /// Opens it for reading, with its checksums at hand.
+    ///
+    /// # Errors
+    /// When it is not there, or its end is damaged.
+    pub fn open(&self) -> io::Result<CheckedFile> {
+        open(&self.dir, &self.path, self.stored.checks, self.bytes)
+    }
+
+    /// Reads all of it, and tells what is wrong: see [`CheckedFile::examine`].
+    pub(crate) fn examine(&self) -> io::Result<(Option<CheckedFile>, Vec<Fault>)> {
+        examine(&self.dir, &self.path, self.stored.checks, self.bytes)
+    }
+
+    /// Remembers that it could not be read, so that somebody looks into it.
+    pub(crate) fn suspect(&self) {
+        self.is_suspect.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it could not be read since this was asked last.
+    pub(crate) fn take_suspicion(&self) -> bool {
+        self.is_suspect.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl RollupFile {
+    /// Opens it for reading, with its checksums at hand.
+    ///
+    /// # Errors
+    /// When it is not there, or its end is damaged.
+    pub fn open(&self) -> io::Result<CheckedFile> {
+        open(&self.dir, &self.path, Some(self.checks), self.bytes)
+    }
+
+    /// Reads all of it, and tells what is wrong: see [`CheckedFile::examine`].
+    pub(crate) fn examine(&self) -> io::Result<(Option<CheckedFile>, Vec<Fault>)> {
+        examine(&self.dir, &self.path, Some(self.checks), self.bytes)
+    }
+}
+
+/// Whether the file at `path` is the one that has these `checks`. Its blocks are not read: their checksums are covered.
+pub(crate) fn is_whole(path: &Path, bytes: u64, checks: Checks) -> bool {
+    let facts = FileFacts { bytes, checked_bytes: checks.checked_bytes, tail_crc32: checks.tail_crc32 };
+    CheckedFile::open(path, Some(facts)).is_ok()
+}
+
+/// Where a file that counts no more waits until nobody reads it.
+pub(crate) fn retired_path(dir: &Path, file: &Path) -> PathBuf {
+    dir.join("retired").join(file.file_name().unwrap_or_default())
+}
+
+/// Where a file waits that is damaged, for somebody to look at.
+pub(crate) fn quarantine_path(dir: &Path, file: &Path) -> PathBuf {
+    dir.join("quarantine").join("segments").join(file.file_name().unwrap_or_default())
+}
+
+fn facts(checks: Option<Checks>, bytes: u64) -> Option<FileFacts> {
+    checks.map(|Checks { checked_bytes, tail_crc32 }| FileFacts { bytes, checked_bytes, tail_crc32 })
+}
+
+fn open(dir: &Path, path: &Path, checks: Option<Checks>, bytes: u64) -> io::Result<CheckedFile> {
+    let facts = facts(checks, bytes);
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let mut opened = CheckedFile::open(path, facts);
+    for elsewhere in [retired_path(dir, path), quarantine_path(dir, path)] {
+        if opened.as_ref().is_err_and(is_missing) {
+            opened = CheckedFile::open(&elsewhere, facts);
+        }
+    }
+    opened
+}
+
+fn examine(
+    dir: &Path,
+    path: &Path,
+    checks: Option<Checks>,
+    bytes: u64,
+) -> io::Result<(Option<CheckedFile>, Vec<Fault>)> {
+    let places = [path.to_owned(), retired_path(dir, path), quarantine_path(dir, path)];
+    let there = places.iter().find(|place| place.exists()).unwrap_or(&places[0]);
+    CheckedFile::examine(there, facts(checks, bytes))
 }
 
 /// Why a segment could not be written or read.
@@ -58,6 +275,9 @@ pub(crate) enum SegmentError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The store was closed meanwhile.
+    #[error("the store was closed before all segments were written")]
+    Stopped,
     /// The thread that wrote segments broke down.
     #[error("the thread that writes segments broke down; this is a mistake in Tongmai")]
     BrokeDown,
@@ -73,64 +293,211 @@ pub(crate) enum SegmentError {
     },
 }
 
-/// Writes `rows` as segment `number` of `profile` below `dir`; when it returns, the file is durable.
-///
-/// # Errors
-/// When the disk refuses; nothing is left behind then that would take the room that the log needs.
-pub(crate) fn write(dir: &Path, number: u64, profile: &Profile, rows: &RecordBatch) -> Result<Segment, SegmentError> {
-    let sorted = sort(profile, rows);
-    let time = sorted.column_by_name("time").expect("every table has a time").as_primitive::<TimestampNanosecondType>();
-    let time_min_ns = arrow::compute::min(time).unwrap_or(0);
-    let time_max_ns = arrow::compute::max(time).unwrap_or(0);
-    let date = Timestamp::from_nanos(time_min_ns).to_string();
-    let file = Path::new("segments")
-        .join(profile.id())
-        .join(date.get(..10).unwrap_or("undated"))
-        .join(format!("{number:012}.parquet"));
-    let path = dir.join(&file);
-    let temporary = path.with_extension("tmp");
-    let failed = |operation, path: &Path| {
-        let path = path.to_owned();
-        move |source| SegmentError::File { operation, path, source }
-    };
-    let folder = path.parent().expect("the path was joined");
-    create_folders(dir, folder).map_err(failed("make", folder))?;
-    if let Err(error) = write_file(&temporary, profile, &sorted) {
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
+impl SegmentError {
+    /// The segment that could not be read, if that is why.
+    pub(crate) fn unread(&self) -> Option<&Path> {
+        match self {
+            Self::File { operation: "open" | "read", path, .. } | Self::Parquet { operation: "read", path, .. } => {
+                Some(path)
+            }
+            _ => None,
+        }
     }
-    fs::rename(&temporary, &path).map_err(failed("rename", &temporary))?;
-    sync_parent(&path).map_err(failed("sync the folder of", &path))?;
-    let bytes = fs::metadata(&path).map_err(failed("look at", &path))?.len();
-    Ok(Segment { file, rows: sorted.num_rows() as u64, bytes, time_min_ns, time_max_ns })
 }
 
-/// Writes and syncs one Parquet file.
-fn write_file(path: &Path, profile: &Profile, sorted: &RecordBatch) -> Result<(), SegmentError> {
-    let failed = |operation| move |source| SegmentError::File { operation, path: path.to_owned(), source };
-    let parquet = |source| SegmentError::Parquet { operation: "write", path: path.to_owned(), source };
-    let output = File::create(path).map_err(failed("make"))?;
-    let properties = properties(profile, sorted);
-    let mut writer = ArrowWriter::try_new(output, sorted.schema(), Some(properties)).map_err(parquet)?;
-    writer.write(sorted).map_err(parquet)?;
-    let output = writer.into_inner().map_err(parquet)?;
-    output.sync_all().map_err(failed("sync"))
+/// Gives out the numbers of files, each once.
+#[derive(Debug)]
+pub(crate) struct Numbers(AtomicU64);
+
+impl Numbers {
+    /// Numbers from `first` on.
+    pub(crate) fn from(first: u64) -> Self {
+        Self(AtomicU64::new(first))
+    }
+
+    pub(crate) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A number that has not been given out, and none after it has.
+    pub(crate) fn unused(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
-/// Makes `folder` below `dir`, each new name durable.
-fn create_folders(dir: &Path, folder: &Path) -> io::Result<()> {
-    if folder.is_dir() || folder == dir {
-        return Ok(());
+/// Where and how files are made.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) dir: &'a Path,
+}
+
+/// Writes one segment and its roll-ups.
+pub(crate) struct SegmentWriter<'a> {
+    place: Place<'a>,
+    effort: Effort,
+    file: PathBuf,
+    writer: FileWriter<NewFile<'a>>,
+    rollups: Vec<RollupWriter<'a>>,
+    rows: u64,
+    time_min_ns: i64,
+    time_max_ns: i64,
+}
+
+impl<'a> SegmentWriter<'a> {
+    /// Begins segment `number` of `profile`, for rows of `schema` that begin on `day`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn create(
+        place: Place<'a>,
+        number: u64,
+        profile: &'a Profile,
+        schema: &SchemaRef,
+        day: i64,
+        effort: Effort,
+    ) -> Result<Self, SegmentError> {
+        let file = file_of("segments", profile, day, &format!("{number:012}"));
+        let definition = serde_json::to_string(&StoredProfile::from(profile)).unwrap_or_default();
+        let metadata = vec![
+            (table::META_PROFILE.to_owned(), profile.id().to_owned()),
+            (table::META_DEFINITION.to_owned(), definition),
+        ];
+        let writer = begin(place, &file, schema, sort_columns(profile.shape()), effort, metadata)?;
+        let buckets = if profile.shape() == Shape::Frames { BUCKETS_SECS.as_slice() } else { &[] };
+        let rollup = |bucket_secs: &u32| RollupWriter {
+            bucket_secs: *bucket_secs,
+            file: file_of("rollups", profile, day, &format!("{number:012}-{bucket_secs}s")),
+            builder: RollupBuilder::new(profile, *bucket_secs),
+            writer: None,
+            rows: 0,
+        };
+        let rollups = buckets.iter().map(rollup).collect();
+        let (rows, time_min_ns, time_max_ns) = (0, i64::MAX, i64::MIN);
+        Ok(Self { place, effort, file, writer, rollups, rows, time_min_ns, time_max_ns })
     }
-    if let Some(parent) = folder.parent() {
-        create_folders(dir, parent)?;
+
+    /// Adds rows, which come after all before them in the order of [`sort_columns`].
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), SegmentError> {
+        let time = times(rows);
+        self.time_min_ns = self.time_min_ns.min(arrow::compute::min(time).unwrap_or(i64::MAX));
+        self.time_max_ns = self.time_max_ns.max(arrow::compute::max(time).unwrap_or(i64::MIN));
+        self.rows += rows.num_rows() as u64;
+        for rollup in &mut self.rollups {
+            if let Some(rolled) = rollup.builder.add(rows) {
+                rollup.write(self.place, self.effort, &rolled)?;
+            }
+        }
+        self.writer.write(rows).map_err(|source| unwritten(&self.place.dir.join(&self.file), source))
     }
-    fs::create_dir(folder)?;
-    sync_parent(folder)
+
+    /// How many rows it has so far.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// When it returns, the segment and its roll-ups are durable.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn finish(self) -> Result<Segment, SegmentError> {
+        let Self { place, effort, file, writer, rollups, rows, time_min_ns, time_max_ns } = self;
+        let mut kept = Vec::new();
+        let finish = || {
+            for rollup in rollups.into_iter().filter(|_| rows >= ROLLUP_ROWS_MIN) {
+                kept.extend(rollup.finish(place, effort, rows)?);
+            }
+            end(place, &file, writer)
+        };
+        let ended = finish();
+        if ended.is_err() {
+            kept.iter().for_each(|rollup| drop(place.disk.remove(&place.dir.join(&rollup.file))));
+        }
+        let (bytes, checks) = ended?;
+        let (checks, settled) = (Some(checks), effort == Effort::Thorough);
+        Ok(Segment { file, rows, bytes, time_min_ns, time_max_ns, checks, settled, rollups: kept })
+    }
+}
+
+/// Writes one roll-up of a segment; nothing is left of it if it turns out not to pay.
+struct RollupWriter<'a> {
+    bucket_secs: u32,
+    file: PathBuf,
+    builder: RollupBuilder,
+    writer: Option<FileWriter<NewFile<'a>>>,
+    rows: u64,
+}
+
+impl<'a> RollupWriter<'a> {
+    fn write(&mut self, place: Place<'a>, effort: Effort, rolled: &RecordBatch) -> Result<(), SegmentError> {
+        self.rows += rolled.num_rows() as u64;
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => {
+                self.writer.insert(begin(place, &self.file, &rolled.schema(), &["asset", "time"], effort, Vec::new())?)
+            }
+        };
+        writer.write(rolled).map_err(|source| unwritten(&place.dir.join(&self.file), source))
+    }
+
+    fn finish(mut self, place: Place<'a>, effort: Effort, rows: u64) -> Result<Option<Rollup>, SegmentError> {
+        let rest = self.builder.finish();
+        if (self.rows + rest.num_rows() as u64) * ROLLUP_ROWS_PER_ROW > rows {
+            return Ok(None);
+        }
+        self.write(place, effort, &rest)?;
+        let Self { bucket_secs, file, writer, rows, .. } = self;
+        let Some(writer) = writer else { return Ok(None) };
+        let (bytes, checks) = end(place, &file, writer)?;
+        Ok(Some(Rollup { file, bucket_secs, rows, bytes, checks }))
+    }
+}
+
+/// The file `name` of `profile` among those of `day`, relative to the data directory.
+fn file_of(folder: &str, profile: &Profile, day: i64, name: &str) -> PathBuf {
+    let date = Timestamp::from_nanos(day.saturating_mul(DAY_NANOS)).to_string();
+    Path::new(folder).join(profile.id()).join(date.get(..10).unwrap_or("undated")).join(format!("{name}.parquet"))
+}
+
+fn begin<'a>(
+    place: Place<'a>,
+    file: &Path,
+    schema: &SchemaRef,
+    sorted_by: &[&str],
+    effort: Effort,
+    metadata: Vec<(String, String)>,
+) -> Result<FileWriter<NewFile<'a>>, SegmentError> {
+    let path = place.dir.join(file);
+    let failed = |source| SegmentError::File { operation: "make", path: path.clone(), source };
+    place.disk.make_folders(path.parent().expect("the path was joined")).map_err(failed)?;
+    let output = NewFile::create(place.disk, &path).map_err(failed)?;
+    FileWriter::new(output, schema.clone(), sorted_by, effort, metadata).map_err(|source| unwritten(&path, source))
+}
+
+fn end(place: Place<'_>, file: &Path, writer: FileWriter<NewFile<'_>>) -> Result<(u64, Checks), SegmentError> {
+    let path = place.dir.join(file);
+    let (output, facts) = writer.finish().map_err(|source| unwritten(&path, source))?;
+    if let Err(source) = output.put() {
+        // It may have its name all the same, and would count for whoever reads all files that are there.
+        let _ = place.disk.remove(&path);
+        return Err(SegmentError::File { operation: "put", path, source });
+    }
+    Ok((facts.bytes, Checks { checked_bytes: facts.checked_bytes, tail_crc32: facts.tail_crc32 }))
+}
+
+fn unwritten(path: &Path, source: ParquetError) -> SegmentError {
+    SegmentError::Parquet { operation: "write", path: path.to_owned(), source }
+}
+
+pub(crate) fn times(rows: &RecordBatch) -> &arrow::array::TimestampNanosecondArray {
+    rows.column_by_name("time").expect("every table has a time").as_primitive::<TimestampNanosecondType>()
 }
 
 /// The names of the columns that segments of `shape` are sorted by.
-fn sort_columns(shape: Shape) -> &'static [&'static str] {
+pub(crate) fn sort_columns(shape: Shape) -> &'static [&'static str] {
     match shape {
         Shape::Changes => &["asset", "signal", "time", "sequence"],
         Shape::Frames => &["asset", "time", "sequence"],
@@ -139,7 +506,7 @@ fn sort_columns(shape: Shape) -> &'static [&'static str] {
 
 /// `rows` in the order of [`sort_columns`]. The few words of the keys are put in order first, so that rows are compared
 /// by numbers only.
-fn sort(profile: &Profile, rows: &RecordBatch) -> RecordBatch {
+pub(crate) fn sort(profile: &Profile, rows: &RecordBatch) -> RecordBatch {
     let column = |name: &str| rows.column_by_name(name).expect("every table has its key columns");
     let asset = column("asset").as_dictionary::<Int32Type>();
     let signal = (profile.shape() == Shape::Changes).then(|| column("signal").as_dictionary::<Int32Type>());
@@ -159,7 +526,7 @@ fn sort(profile: &Profile, rows: &RecordBatch) -> RecordBatch {
 }
 
 /// The place of each word of a dictionary in the order of all its words; a word that stands there twice has one place.
-fn ranks(words: &DictionaryArray<Int32Type>) -> Vec<u32> {
+pub(crate) fn ranks(words: &DictionaryArray<Int32Type>) -> Vec<u32> {
     let texts = words.values().as_string::<i32>();
     let mut order: Vec<usize> = (0..words.values().len()).collect();
     order.sort_unstable_by_key(|place| texts.value(*place));
@@ -170,65 +537,59 @@ fn ranks(words: &DictionaryArray<Int32Type>) -> Vec<u32> {
     ranks
 }
 
-fn properties(profile: &Profile, rows: &RecordBatch) -> WriterProperties {
-    let definition = serde_json::to_string(&StoredProfile::from(profile)).unwrap_or_default();
-    let sorting = sort_columns(profile.shape()).iter().map(|name| SortingColumn {
-        column_idx: rows.schema().index_of(name).expect("every table has its key columns") as i32,
-        descending: false,
-        nulls_first: false,
-    });
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_sorting_columns(Some(sorting.collect()))
-        .set_key_value_metadata(Some(vec![
-            KeyValue::new(table::META_PROFILE.to_owned(), profile.id().to_owned()),
-            KeyValue::new(table::META_DEFINITION.to_owned(), definition),
-        ]));
-    for field in rows.schema().fields() {
-        if matches!(field.data_type(), DataType::Timestamp(..) | DataType::Int64 | DataType::UInt32) {
-            let column = ColumnPath::from(field.name().as_str());
-            properties = properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
-        }
-    }
-    properties.build()
-}
-
-/// Reads the columns of the keys of the segment at `path`.
+/// Reads the columns of the keys of a segment.
 ///
 /// # Errors
 /// When the file is missing or damaged.
-pub(crate) fn read_keys(path: &Path, shape: Shape) -> Result<Vec<RecordBatch>, SegmentError> {
-    let parquet = |source| SegmentError::Parquet { operation: "read", path: path.to_owned(), source };
-    let file =
-        File::open(path).map_err(|source| SegmentError::File { operation: "open", path: path.to_owned(), source })?;
+pub(crate) fn read_keys(segment: &SegmentFile, shape: Shape) -> Result<Vec<RecordBatch>, SegmentError> {
+    let path = &segment.path;
+    let parquet = |source| SegmentError::Parquet { operation: "read", path: path.clone(), source };
+    let file = segment.open().map_err(|source| SegmentError::File { operation: "open", path: path.clone(), source })?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), sort_columns(shape).iter().copied());
     let reader = builder.with_projection(mask).with_batch_size(65_536).build().map_err(parquet)?;
     reader.collect::<Result<Vec<_>, _>>().map_err(|error| parquet(error.into()))
 }
 
-/// Removes what a stop left unfinished below `dir/segments`: temporary files, and segments that were made after the
-/// manifest was written, which are numbered `next` or higher. Files of anybody else are left alone.
-pub(crate) fn remove_unfinished(dir: &Path, next: u64) {
-    for profile in folders(&dir.join("segments")) {
-        for date in folders(&profile) {
-            for entry in fs::read_dir(&date).into_iter().flatten().flatten() {
-                let path = entry.path();
-                let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-                let ours = match path.extension().and_then(|end| end.to_str()) {
-                    Some("parquet") => number.is_some_and(|number| number >= next),
-                    Some("tmp") => number.is_some(),
-                    _ => false,
-                };
-                if ours && fs::remove_file(&path).is_ok() {
-                    tracing::info!(path = %path.display(), "removed an unfinished segment; its rows are in the log");
-                }
+/// Removes the files of segments that will not count after all.
+pub(crate) fn discard<'a>(place: Place<'_>, segments: impl Iterator<Item = &'a Segment>) {
+    for file in segments.flat_map(Segment::files) {
+        let _ = place.disk.remove(&place.dir.join(file));
+    }
+}
+
+/// Removes what a stop left unfinished: temporary files, and files numbered `next` or higher that are not `listed`.
+/// Files of anybody else are left alone.
+pub(crate) fn remove_unfinished(place: Place<'_>, next: u64, listed: &HashSet<PathBuf>) {
+    for path in remove_unlisted(place, next, listed) {
+        tracing::info!(path = %path.display(), "removed an unfinished segment; its rows are elsewhere");
+    }
+}
+
+/// Removes what is numbered `next` or higher and not `listed`; tells which files.
+pub(crate) fn remove_unlisted(place: Place<'_>, next: u64, listed: &HashSet<PathBuf>) -> Vec<PathBuf> {
+    let mut removed = Vec::new();
+    for tree in ["segments", "rollups"] {
+        let dates = folders(&place.dir.join(tree)).into_iter().flat_map(|profile| folders(&profile));
+        for entry in dates.flat_map(|date| fs::read_dir(date).into_iter().flatten().flatten()) {
+            let path = entry.path();
+            let number = number_of(&path);
+            let ours = match path.extension().and_then(|end| end.to_str()) {
+                Some("parquet") => number.is_some_and(|number| number >= next) && !listed.contains(&path),
+                Some("tmp") => number.is_some(),
+                _ => false,
+            };
+            if ours && place.disk.remove(&path).is_ok() {
+                removed.push(path);
             }
         }
     }
+    removed
+}
+
+/// The number of the segment that a file is or belongs to.
+pub(crate) fn number_of(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.split('-').next()?.parse().ok()
 }
 
 /// The folders in `folder`, but for links to others.

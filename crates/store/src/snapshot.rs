@@ -1,6 +1,5 @@
 //! What readers get: all rows at one moment, as segments and chunks in memory. Holds no lock and sees no later row.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -9,6 +8,7 @@ use model::{AssetId, Profile};
 
 use crate::generation::Generation;
 use crate::latest::Latest;
+use crate::segment::SegmentFile;
 use crate::state::{State, Table};
 
 /// All tables at one moment.
@@ -25,8 +25,8 @@ pub struct TableSnapshot {
     pub profile: Arc<Profile>,
     /// The schema of `rows`; segments may have fewer columns.
     pub schema: SchemaRef,
-    /// Parquet files.
-    pub segments: Vec<PathBuf>,
+    /// Rows in files, which stay there as long as somebody holds them.
+    pub segments: Vec<Arc<SegmentFile>>,
     /// Rows that are in no segment.
     pub rows: Vec<RecordBatch>,
     /// The assets that are known of it.
@@ -34,14 +34,13 @@ pub struct TableSnapshot {
 }
 
 pub(crate) fn of(state: &mut State) -> Snapshot {
-    let dir = state.dir().to_owned();
     let table = |table: &mut Table| {
         table.cut();
         let chunks = table.sealing.iter().chain([&table.hot]).flat_map(Generation::chunks);
         TableSnapshot {
             profile: Arc::clone(table.profile()),
             schema: Arc::clone(table.schema()),
-            segments: table.segments().iter().map(|segment| dir.join(&segment.file)).collect(),
+            segments: table.segments().to_vec(),
             rows: chunks.cloned().collect(),
             assets: table.assets().ids().to_vec(),
         }
@@ -56,11 +55,11 @@ pub(crate) fn current(state: &State, asset: Option<&AssetId>) -> Vec<Latest> {
             if asset.is_some_and(|asset| asset != id) {
                 continue;
             }
-            all.extend(table.latest().of(code as u32).map(|(observation, received)| Latest {
+            all.extend(table.current(code as u32).map(|(observation, received)| Latest {
                 asset: id.clone(),
                 profile: Arc::clone(table.profile()),
-                observation: observation.clone(),
-                received: *received,
+                observation,
+                received,
             }));
         }
     }

@@ -2,29 +2,30 @@
 //! after the log has them, live and on recovery alike, by the same code in the same order. No I/O but reading the keys
 //! of segments.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::path::{Path, PathBuf};
+mod frames;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::StringArray;
 use arrow::datatypes::SchemaRef;
-use model::{Batch, Changes, Cursor, Frames, Observation, Profile, Rows, Shape, Timestamp, ValueKind};
+use model::{AssetId, Batch, Changes, Cursor, Observation, Profile, Rows, Shape, Timestamp, ValueKind};
 
 use crate::catalog::{self, Assets, Places, Unacceptable};
-use crate::generation::{Generation, RowKey, SortedKeys, Words};
+use crate::generation::{Generation, RowKey, Words};
 use crate::latest::LatestTable;
+use crate::newest::NewestFrames;
 use crate::rows::RowsBuilder;
-use crate::segment::{self, Segment};
+use crate::salvage;
+use crate::sealed_keys::{Codes, SealedKeys, for_each_sealed_key};
+use crate::segment::{self, SegmentFile};
 use crate::table;
-
-/// How many keys of segments are kept at hand for telling late rows from repeats; one segment's at least.
-const SEGMENT_KEYS_MAX: usize = 1 << 20;
 
 /// A source time that is so far ahead of its receipt comes from a clock that is wrong. What was said is kept, but it is
 /// never the latest: it would hide all that comes after.
 const AHEAD_NANOS_MAX: i64 = 3_600_000_000_000;
 
-fn is_ahead(time: Timestamp, received: Timestamp) -> bool {
+pub(crate) fn is_ahead(time: Timestamp, received: Timestamp) -> bool {
     time > received.plus_nanos(AHEAD_NANOS_MAX)
 }
 
@@ -36,17 +37,18 @@ pub(crate) struct Table {
     signals: Arc<StringArray>,
     assets: Assets,
     places: Places,
+    /// Of changes.
     latest: LatestTable,
-    /// The newest frame of each asset; changes have that in `latest`, signal by signal.
-    newest_frame: HashMap<u32, (Timestamp, u32)>,
-    segments: Vec<Segment>,
+    /// Of frames.
+    newest: NewestFrames,
+    segments: Vec<Arc<SegmentFile>>,
     /// The latest source time in any segment: rows that are newer are in none.
     sealed_until: Timestamp,
     /// Grows.
     pub(crate) hot: Generation,
     /// Is being written to a segment.
     pub(crate) sealing: Option<Generation>,
-    segment_keys: VecDeque<(PathBuf, SortedKeys)>,
+    sealed_keys: SealedKeys,
 }
 
 /// Which rows of a batch were new.
@@ -68,11 +70,11 @@ impl Table {
             assets: Assets::default(),
             places: Places::default(),
             latest: LatestTable::default(),
-            newest_frame: HashMap::new(),
+            newest: NewestFrames::default(),
             segments: Vec::new(),
             sealed_until: Timestamp::MIN,
             sealing: None,
-            segment_keys: VecDeque::new(),
+            sealed_keys: SealedKeys::default(),
         }
     }
 
@@ -92,13 +94,27 @@ impl Table {
         &self.latest
     }
 
-    pub(crate) fn segments(&self) -> &[Segment] {
+    pub(crate) fn newest(&self) -> &NewestFrames {
+        &self.newest
+    }
+
+    /// The latest value of every signal of an asset, in the order of the signals, and when each came in.
+    pub(crate) fn current(&self, asset: u32) -> impl Iterator<Item = (Observation, Timestamp)> {
+        self.latest.of(asset).cloned().chain(self.newest.current(asset))
+    }
+
+    pub(crate) fn segments(&self) -> &[Arc<SegmentFile>] {
         &self.segments
     }
 
-    pub(crate) fn add_segment(&mut self, segment: Segment) {
-        self.sealed_until = self.sealed_until.max(Timestamp::from_nanos(segment.time_max_ns));
+    pub(crate) fn add_segment(&mut self, segment: Arc<SegmentFile>) {
+        self.sealed_until = self.sealed_until.max(segment.time_max);
         self.segments.push(segment);
+    }
+
+    /// Takes away the segments that `others` have taken the place of, or nobody wants any more.
+    pub(crate) fn remove_segments(&mut self, gone: &[Arc<SegmentFile>]) {
+        self.segments.retain(|segment| !gone.iter().any(|gone| Arc::ptr_eq(gone, segment)));
     }
 
     fn words(&mut self) -> Words {
@@ -113,7 +129,7 @@ impl Table {
     }
 
     /// Makes room for what `given` has beyond this table's profile.
-    fn admit(&mut self, given: &Arc<Profile>, assets: usize) -> Result<(), Unacceptable> {
+    fn admit(&mut self, given: &Arc<Profile>, assets: &[AssetId]) -> Result<(), Unacceptable> {
         if !self.assets.has_room_for(assets) {
             return Err(Unacceptable::Assets { profile: self.profile.id().to_owned() });
         }
@@ -135,88 +151,33 @@ impl Table {
         Ok(())
     }
 
-    /// Whether the row is in memory.
-    fn is_hot(&mut self, asset: u32, key: RowKey) -> bool {
-        let shape = self.profile.shape();
-        if !self.hot.has_keys_of(asset) {
-            self.cut();
-        }
-        self.hot.contains(asset, key, shape)
-            || self.sealing.as_mut().is_some_and(|sealing| sealing.contains(asset, key, shape))
+    /// Whether a row of an asset whose keys are watched is in memory.
+    fn is_hot(&self, asset: u32, key: RowKey) -> bool {
+        self.hot.contains(asset, key) || self.sealing.as_ref().is_some_and(|sealing| sealing.contains(asset, key))
     }
 
-    /// Which of the rows with these keys are in segments. Each segment that may hold one is asked once, for all of them.
-    fn in_segments(
-        &mut self,
-        dir: &Path,
-        received: Timestamp,
-        keys: impl Iterator<Item = (u32, RowKey)>,
-    ) -> HashSet<(u32, RowKey)> {
+    /// Makes [`Table::is_hot`] know the rows of `assets`.
+    fn watch(&mut self, assets: &[u32]) {
+        self.hot.watch(assets.iter().copied());
+        if let Some(sealing) = &mut self.sealing {
+            sealing.watch(assets.iter().copied());
+        }
+    }
+
+    /// Which of the rows `late` are in segments.
+    fn in_segments(&mut self, late: impl Iterator<Item = (u32, RowKey)>) -> HashSet<(u32, RowKey)> {
         // Most late rows are late by moments only: later than every segment.
-        let late = |(asset, key): &(u32, RowKey)| key.1 <= self.sealed_until && !self.is_newest(*asset, *key, received);
-        let mut late: HashSet<(u32, RowKey)> = keys.filter(late).collect();
-        let mut found = HashSet::new();
-        for segment in self.segments.clone() {
-            if late.iter().any(|(_, key)| segment.covers(key.1)) {
-                let keys = self.keys_of(dir, &segment.file);
-                late.retain(|(asset, key)| {
-                    let known = keys.contains(*asset, *key);
-                    if known {
-                        found.insert((*asset, *key));
-                    }
-                    !known
-                });
-            }
+        let late: HashSet<(u32, RowKey)> = late.filter(|(_, key)| key.1 <= self.sealed_until).collect();
+        if late.is_empty() {
+            return late;
         }
-        found
+        let mut codes = Codes { assets: &mut self.assets, profile: &self.profile };
+        self.sealed_keys.find(&self.segments, late, &mut codes)
     }
 
-    /// The keys of a segment, from memory if they were wanted lately. A segment that does not read keeps nothing: its
-    /// rows are taken again.
-    fn keys_of(&mut self, dir: &Path, file: &Path) -> &SortedKeys {
-        let place = self.segment_keys.iter().position(|(known, _)| known == file);
-        let entry = match place {
-            Some(place) => self.segment_keys.remove(place),
-            None => {
-                let shape = self.profile.shape();
-                let chunks = segment::read_keys(&dir.join(file), shape).unwrap_or_else(|error| {
-                    tracing::error!(%error, "a segment does not read; late rows are not compared with it");
-                    Vec::new()
-                });
-                let (assets, profile) = (&mut self.assets, &self.profile);
-                let code = |text: &str| text.parse().map_or(u32::MAX, |asset| assets.code(&asset));
-                let signal = |text: &str| profile.signal_index(text).unwrap_or(u16::MAX);
-                Some((file.to_owned(), SortedKeys::new(&chunks, shape, code, signal)))
-            }
-        };
-        if let Some(entry) = entry {
-            self.segment_keys.push_front(entry);
-        }
-        let mut rows = 0;
-        let kept = self.segment_keys.iter().take_while(|(_, keys)| {
-            rows += keys.len();
-            rows <= SEGMENT_KEYS_MAX
-        });
-        let kept = kept.count().max(1);
-        self.segment_keys.truncate(kept);
-        &self.segment_keys[0].1
-    }
-
-    /// Whether a row is newer than all before it: of its signal, or of its asset's frames.
+    /// Whether a change is newer than all before it of its signal.
     fn is_newest(&self, asset: u32, key: RowKey, received: Timestamp) -> bool {
-        if is_ahead(key.1, received) {
-            return false;
-        }
-        let newest = match self.profile.shape() {
-            Shape::Changes => self.latest.newest(asset, key.0),
-            Shape::Frames => self.newest_frame.get(&asset).copied(),
-        };
-        newest.is_none_or(|newest| (key.1, key.2) > newest)
-    }
-
-    fn see_frame(&mut self, asset: u32, key: (Timestamp, u32)) {
-        let newest = self.newest_frame.entry(asset).or_insert(key);
-        *newest = key.max(*newest);
+        !is_ahead(key.1, received) && self.latest.newest(asset, key.0).is_none_or(|newest| (key.1, key.2) > newest)
     }
 
     /// The changes with the next sequences where they contradict what is current at the very same time: a source that
@@ -240,19 +201,24 @@ impl Table {
     }
 
     /// After the latest values were lost: the newest row of every signal is known from the segments all the same.
-    pub(crate) fn see_segments(&mut self, dir: &Path) {
-        for segment in self.segments.clone() {
-            let keys: Vec<_> = self.keys_of(dir, &segment.file).iter().collect();
-            for (asset, (signal, time, sequence)) in keys {
-                match self.profile.shape() {
+    pub(crate) fn see_segments(&mut self) {
+        let shape = self.profile.shape();
+        for segment in &self.segments {
+            let chunks = segment::read_keys(segment, shape).unwrap_or_else(|error| {
+                tracing::error!(%error, "a segment does not read; only what is left of it is known");
+                salvage::read_keys(segment, shape).unwrap_or_default()
+            });
+            let mut codes = Codes { assets: &mut self.assets, profile: &self.profile };
+            for chunk in &chunks {
+                for_each_sealed_key(chunk, shape, &mut codes, |asset, (signal, time, sequence)| match shape {
                     Shape::Changes => self.latest.see(asset, signal, (time, sequence)),
-                    Shape::Frames => self.see_frame(asset, (time, sequence)),
-                }
+                    Shape::Frames => self.newest.see_untold(asset, (time, sequence)),
+                });
             }
         }
     }
 
-    fn apply_changes(&mut self, dir: &Path, batch: &Batch, changes: &Changes) -> Vec<bool> {
+    fn apply_changes(&mut self, batch: &Batch, changes: &Changes) -> Vec<bool> {
         let profile = Arc::clone(&self.profile);
         let places = self.places.of(&batch.profile, &profile);
         let codes: Vec<u32> = changes.assets.iter().map(|asset| self.assets.code(asset)).collect();
@@ -264,13 +230,19 @@ impl Table {
             let (asset, signal) = (codes[usize::from(changes.asset[row])], places[usize::from(changes.signal[row])]);
             (asset, (signal, changes.time[row], changes.sequence[row]))
         };
-        let sealed = self.in_segments(dir, batch.received, (0..changes.len()).map(row_key));
+        let late: Vec<_> = (0..changes.len()).map(row_key).collect();
+        let late = late.into_iter().filter(|(asset, key)| !self.is_newest(*asset, *key, batch.received));
+        let late: Vec<_> = late.collect();
+        let sealed = self.in_segments(late.into_iter());
         for row in 0..changes.len() {
             let (asset, key) = row_key(row);
             let signal = key.0;
             let statistic = statistics.next_if(|(place, _)| *place as usize == row).map(|(_, statistic)| statistic);
-            let new = self.is_newest(asset, key, batch.received)
-                || !(sealed.contains(&(asset, key)) || self.is_hot(asset, key));
+            let mut new = self.is_newest(asset, key, batch.received);
+            if !new && !sealed.contains(&(asset, key)) {
+                self.watch(&[asset]);
+                new = !self.is_hot(asset, key);
+            }
             fresh.push(new);
             if !new {
                 continue;
@@ -299,37 +271,6 @@ impl Table {
         fresh
     }
 
-    fn apply_frames(&mut self, dir: &Path, batch: &Batch, frames: &Frames) -> Vec<bool> {
-        let profile = Arc::clone(&self.profile);
-        let places = self.places.of(&batch.profile, &profile);
-        let codes: Vec<u32> = frames.assets.iter().map(|asset| self.assets.code(asset)).collect();
-        let mut fresh = Vec::with_capacity(frames.len());
-        let row_key = |row: usize| (codes[usize::from(frames.asset[row])], (0, frames.time[row], frames.sequence[row]));
-        let sealed = self.in_segments(dir, batch.received, (0..frames.len()).map(row_key));
-        for row in 0..frames.len() {
-            let (asset, key) = row_key(row);
-            let new = self.is_newest(asset, key, batch.received)
-                || !(sealed.contains(&(asset, key)) || self.is_hot(asset, key));
-            fresh.push(new);
-            if !new {
-                continue;
-            }
-            if let RowsBuilder::Frames(builder) = self.hot.row(asset, key) {
-                builder.push(asset, batch.received, frames, row, &places, &profile);
-            }
-            if !is_ahead(key.1, batch.received) {
-                self.see_frame(asset, (key.1, key.2));
-                for observation in frame_observations(frames, row, &places) {
-                    self.latest.apply(asset, observation, batch.received);
-                }
-            }
-            if self.hot.needs_cut() {
-                self.cut();
-            }
-        }
-        fresh
-    }
-
     /// Takes in a checkpoint of latest values; no rows are added.
     fn restore_latest(&mut self, batch: &Batch) {
         let profile = Arc::clone(&self.profile);
@@ -342,21 +283,13 @@ impl Table {
                     self.latest.apply(asset, observation, batch.received);
                 }
             }
-            Rows::Frames(frames) => {
-                for row in 0..frames.len() {
-                    let asset = self.assets.code(&frames.assets[usize::from(frames.asset[row])]);
-                    self.see_frame(asset, (frames.time[row], frames.sequence[row]));
-                    for observation in frame_observations(frames, row, &places) {
-                        self.latest.apply(asset, observation, batch.received);
-                    }
-                }
-            }
+            Rows::Frames(frames) => self.restore_frames(batch.received, frames, &places),
         }
     }
 }
 
 /// Whether an observation of this kind says only what changed, so that the latest value needs the ones before it too.
-fn adds_up(kind: ValueKind) -> bool {
+pub(crate) fn adds_up(kind: ValueKind) -> bool {
     matches!(kind, ValueKind::Entries | ValueKind::Condition)
 }
 
@@ -372,27 +305,16 @@ fn observation(changes: &Changes, row: usize, signal: u16) -> Observation {
     }
 }
 
-/// What row `row` says of each signal that it speaks of, with the signals' places in the table.
-fn frame_observations(frames: &Frames, row: usize, places: &[u16]) -> impl Iterator<Item = Observation> {
-    let placed = |one: Observation| Observation { signal: places[usize::from(one.signal)], ..one };
-    frames.observations_of(row).map(placed)
-}
-
 /// All tables and positions.
 #[derive(Debug)]
 pub(crate) struct State {
-    dir: PathBuf,
     pub(crate) tables: BTreeMap<Box<str>, Table>,
     pub(crate) cursors: HashMap<Box<str>, Box<str>>,
 }
 
 impl State {
-    pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), tables: BTreeMap::new(), cursors: HashMap::new() }
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+    pub(crate) fn new() -> Self {
+        Self { tables: BTreeMap::new(), cursors: HashMap::new() }
     }
 
     /// Makes sure that `batch` can be applied, now or after it has been logged.
@@ -404,25 +326,26 @@ impl State {
             Rows::Changes(changes) => &changes.assets,
             Rows::Frames(frames) => &frames.assets,
         };
-        catalog::check(&batch.profile)?;
-        let distinct: HashSet<_> = assets.iter().collect();
+        if !self.tables.contains_key(batch.profile.id()) {
+            catalog::check(&batch.profile)?;
+        }
         let table = self.tables.entry(batch.profile.id().into());
-        table.or_insert_with(|| Table::new(Arc::clone(&batch.profile))).admit(&batch.profile, distinct.len())
+        table.or_insert_with(|| Table::new(Arc::clone(&batch.profile))).admit(&batch.profile, assets)
     }
 
     /// Applies a batch that [`State::admit`] let in and that is in the log.
     pub(crate) fn apply(&mut self, batch: &Batch, cursor: Option<&Cursor>) -> Applied {
         let table = self.tables.get_mut(batch.profile.id()).expect("the batch was admitted");
         let fresh = match &batch.rows {
-            Rows::Changes(changes) => table.apply_changes(&self.dir, batch, changes),
-            Rows::Frames(frames) => table.apply_frames(&self.dir, batch, frames),
+            Rows::Changes(changes) => Some(table.apply_changes(batch, changes)),
+            Rows::Frames(frames) => table.apply_frames(batch, frames),
         };
         if let Some(cursor) = cursor {
             self.cursors.insert(cursor.source.clone(), cursor.position.clone());
         }
-        let accepted = fresh.iter().filter(|new| **new).count() as u64;
-        let duplicates = fresh.len() as u64 - accepted;
-        Applied { accepted, duplicates, fresh: (duplicates > 0).then_some(fresh) }
+        let repeats = fresh.as_ref().map_or(0, |fresh| fresh.iter().filter(|new| !**new).count());
+        let (accepted, duplicates) = ((batch.len() - repeats) as u64, repeats as u64);
+        Applied { accepted, duplicates, fresh: fresh.filter(|_| duplicates > 0) }
     }
 
     /// Takes in latest values that a checkpoint kept.
@@ -435,5 +358,10 @@ impl State {
     /// Rows that are in no segment yet, and are not being written to one.
     pub(crate) fn hot_rows(&self) -> usize {
         self.tables.values().map(|table| table.hot.rows()).sum()
+    }
+
+    /// About how many bytes these rows take.
+    pub(crate) fn hot_bytes(&self) -> usize {
+        self.tables.values().map(|table| table.hot.bytes()).sum()
     }
 }

@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use model::{AssetId, Batch, Cursor};
+use model::{AssetId, Batch, Cursor, Timestamp};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::backup::{self, Backup, BackupError};
 use crate::catalog::Unacceptable;
 use crate::disk::Disk;
+use crate::keeper::Wake;
 use crate::latest::Latest;
 use crate::manifest::{Manifest, ManifestError};
+use crate::plan::Plan;
 use crate::recover::{RecoverError, Recovery, recover};
-use crate::segment;
+use crate::salvage::Salvage;
 use crate::snapshot::{self, Snapshot};
 use crate::state::{State, Table};
 use crate::writer::{Command, Health, Writer};
@@ -31,6 +34,8 @@ pub struct StoreOptions {
     pub dir: PathBuf,
     /// Rows in memory that make a new set of segments due. Twice as many are the most there will be.
     pub hot_rows_max: usize,
+    /// About how many bytes these rows may take in memory before one is due.
+    pub hot_bytes_max: usize,
     /// Bytes in the log that make it due.
     pub log_bytes_max: u64,
     /// Batches that may wait to be written.
@@ -40,7 +45,13 @@ pub struct StoreOptions {
 impl StoreOptions {
     /// The defaults, for `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), hot_rows_max: 262_144, log_bytes_max: 64 << 20, queue_batches: 32 }
+        Self {
+            dir: dir.into(),
+            hot_rows_max: 262_144,
+            hot_bytes_max: 256 << 20,
+            log_bytes_max: 64 << 20,
+            queue_batches: 32,
+        }
     }
 }
 
@@ -108,6 +119,10 @@ pub enum SubmitError {
 pub struct StoreStats {
     /// Why the log or segments cannot be written at present.
     pub trouble: Option<Arc<str>>,
+    /// What was last found damaged since the start, and what that cost.
+    pub damage: Option<Arc<str>>,
+    /// How many segments were found damaged since the start.
+    pub damages: u64,
     /// Rows accepted since the start.
     pub accepted: u64,
     /// Rows that were there already, since the start.
@@ -120,6 +135,8 @@ pub struct StoreStats {
     pub queued_batches: usize,
     /// Rows in memory only beside the log.
     pub hot_rows: usize,
+    /// About how many bytes these take.
+    pub hot_bytes: usize,
     /// Segments.
     pub segments: usize,
     /// Bytes in segments.
@@ -147,6 +164,8 @@ pub struct Store {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     writer: Option<JoinHandle<()>>,
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
     _lock: File,
 }
 
@@ -161,17 +180,11 @@ impl Store {
             let path = path.to_owned();
             move |source| OpenError::File { operation, path, source }
         };
-        for folder in ["", "log", "segments", "latest"] {
+        for folder in ["log", "segments", "latest"] {
             let folder = dir.join(folder);
-            fs::create_dir_all(&folder).map_err(failed("make the folder", &folder))?;
+            disk.make_folders(&folder).map_err(failed("make the folder", &folder))?;
         }
-        let path = dir.join("LOCK");
-        let lock = File::create(&path).map_err(failed("make", &path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir)),
-            Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
-        }
+        let lock = lock(&dir)?;
         if !Manifest::exists(&dir).map_err(failed("look into", &dir))? {
             for kept in [dir.join("log"), dir.join("segments")] {
                 let mut entries = fs::read_dir(&kept).map_err(failed("look into", &kept))?;
@@ -179,10 +192,14 @@ impl Store {
                     return Err(OpenError::NoManifest(dir));
                 }
             }
-            Manifest::empty().write(&dir).map_err(OpenError::Manifest)?;
+            Manifest::empty().write(&*disk, &dir).map_err(OpenError::Manifest)?;
+        }
+        backup::adopt(&*disk, &dir)?;
+        if Manifest::is_half_written(&dir) {
+            let readable = Manifest::read(&dir).map_err(|error| OpenError::Recover(RecoverError::Manifest(error)))?;
+            readable.write(&*disk, &dir).map_err(OpenError::Manifest)?;
         }
         let (state, manifest, recovery) = recover(&dir).map_err(OpenError::Recover)?;
-        segment::remove_unfinished(&dir, manifest.segment_next);
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             health: Mutex::default(),
@@ -190,13 +207,14 @@ impl Store {
         });
         let (commands, queue) = mpsc::channel(options.queue_batches);
         let damaged = recovery.damages.iter().filter(|damage| damage.inside).map(|damage| damage.path.clone());
-        let writer = Writer::new(options, disk, manifest, damaged.collect(), Arc::clone(&shared))
+        let wake = wake(commands.downgrade());
+        let writer = Writer::new(options, Arc::clone(&disk), manifest, damaged.collect(), Arc::clone(&shared), wake)
             .map_err(failed("read", &dir.join("log")))?;
         let writer = std::thread::Builder::new()
             .name("log".into())
             .spawn(move || writer.run(queue))
             .map_err(failed("start the writer of", &dir))?;
-        Ok((Self { shared, commands, writer: Some(writer), _lock: lock }, recovery))
+        Ok((Self { shared, commands, writer: Some(writer), dir, disk, _lock: lock }, recovery))
     }
 
     /// Queues `batch`, waiting for room, and returns when it is durable together with `cursor`.
@@ -222,9 +240,58 @@ impl Store {
     /// # Errors
     /// When the disk refuses; the rows stay in memory and in the log.
     pub async fn seal(&self) -> Result<(), SubmitError> {
+        self.ask(|answer| Command::Seal { answer }).await?
+    }
+
+    /// Forgets what `plan` no longer wants at `now`, and begins to merge segments where that pays; to be called every
+    /// few minutes. Returns before merging has ended.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing is forgotten then.
+    pub async fn maintain(&self, now: Timestamp, plan: Plan) -> Result<(), SubmitError> {
+        self.ask(|answer| Command::Maintain { now, plan, answer }).await?
+    }
+
+    /// Seals, then merges all segments of each day into one that is as small as can be, and returns when that is done.
+    ///
+    /// # Errors
+    /// When the disk refuses; what could not be merged stays as it is.
+    pub async fn compact(&self) -> Result<(), SubmitError> {
+        self.ask(|answer| Command::Compact { answer }).await?
+    }
+
+    /// Copies all rows that were acknowledged before this call to the folder `to`, while the store goes on, and returns
+    /// when the copy is durable; `now` is noted as its time. What an earlier backup left there is kept and not copied
+    /// again. The folder has to be empty, or hold a backup of this store.
+    ///
+    /// # Errors
+    /// See [`BackupError`]; a backup that was there before can still be used then.
+    pub async fn backup(&self, to: &Path, now: Timestamp) -> Result<Backup, BackupError> {
+        let copyable = self.ask(|answer| Command::Copy { answer }).await.map_err(|_| BackupError::Closed)?;
+        let (dir, disk, to) = (self.dir.clone(), Arc::clone(&self.disk), to.to_owned());
         let (answer, outcome) = oneshot::channel();
-        self.commands.send(Command::Seal { answer }).await.map_err(|_| SubmitError::Closed)?;
-        outcome.await.unwrap_or(Err(SubmitError::Closed))
+        let copy = move || drop(answer.send(backup::write(&copyable, &dir, &*disk, &to, now)));
+        let failed = |source| BackupError::File { operation: "start a thread for", path: self.dir.clone(), source };
+        std::thread::Builder::new().name("backup".into()).spawn(copy).map_err(failed)?;
+        outcome.await.map_err(|_| BackupError::Closed)?
+    }
+
+    /// Looks into the segment file at `path`, or the one whose roll-up stands there, which somebody could not read. If it is
+    /// damaged, what can be read takes its place and the file is put aside; a question may then be asked again. `None` if
+    /// nothing is wrong with it, or it counts no more.
+    ///
+    /// # Errors
+    /// When the disk refuses; the segment stays as it is then.
+    pub async fn quarantine(&self, path: &Path) -> Result<Option<Salvage>, SubmitError> {
+        let path = path.to_owned();
+        self.ask(|answer| Command::Quarantine { path, answer }).await?
+    }
+
+    /// Sends the writer a command and waits for its answer.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, SubmitError> {
+        let (answer, outcome) = oneshot::channel();
+        self.commands.send(command(answer)).await.map_err(|_| SubmitError::Closed)?;
+        outcome.await.map_err(|_| SubmitError::Closed)
     }
 
     /// Batches of new rows, from now on, as they become durable.
@@ -253,9 +320,10 @@ impl Store {
         stats.queued_batches = self.commands.max_capacity() - self.commands.capacity();
         let state = self.shared.state();
         stats.hot_rows = state.hot_rows();
+        stats.hot_bytes = state.hot_bytes();
         for segment in state.tables.values().flat_map(Table::segments) {
             stats.segments += 1;
-            stats.segment_bytes += segment.bytes;
+            stats.segment_bytes += segment.stored().bytes_in_all();
         }
         stats
     }
@@ -268,6 +336,30 @@ impl Store {
             let _ = writer.join();
         }
     }
+}
+
+/// Takes the lock of the data directory `dir`, which holds as long as the file is open.
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("LOCK");
+    let failed = |operation| {
+        let path = path.clone();
+        move |source| OpenError::File { operation, path, source }
+    };
+    let lock = File::create(&path).map_err(failed("make"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed("lock")(source)),
+    }
+}
+
+/// Calls the writer when a job has ended, unless the store was closed meanwhile.
+fn wake(commands: mpsc::WeakSender<Command>) -> Wake {
+    Arc::new(move || {
+        if let Some(commands) = commands.upgrade() {
+            let _ = commands.blocking_send(Command::JobEnded);
+        }
+    })
 }
 
 /// Reads the data directory `dir` as it is now, also while another process writes to it.

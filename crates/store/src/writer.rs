@@ -1,30 +1,61 @@
-//! The one thread that writes: takes what is queued, logs it with one sync, applies it, answers. Sealing runs beside it.
+//! The one thread that writes: takes what is queued, logs it with one sync, applies it, answers. What becomes of rows
+//! afterwards is the keeper's, whose jobs run beside it.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
 
-use model::{Batch, Cursor, Profile};
+use model::{Batch, Cursor, Profile, Rows, Timestamp};
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use crate::codec::Encoder;
 use crate::disk::Disk;
+use crate::keeper::{self, Copyable, Keeper, Wake};
 use crate::log::{self, LogWriter, RECORD_BYTES_MAX};
-use crate::manifest::{Manifest, ManifestTable};
-use crate::record;
-use crate::seal::{SealJob, Sealed};
-use crate::segment::SegmentError;
+use crate::manifest::Manifest;
+use crate::plan::Plan;
+use crate::record::{self, VALUES_MAX};
 use crate::store::{Receipt, Shared, StoreOptions, StoreStats, SubmitError};
-use crate::stored::StoredProfile;
 
 /// Bytes that are written with one sync at most.
 const GROUP_BYTES_MAX: usize = 4 << 20;
+/// While segments cannot be written, the log may grow to so many times the size that makes them due.
+const LOG_GROWTH_MAX: u64 = 8;
+/// How long to wait before rows that could not be written to segments are written again; doubled with every failure.
+const RETRY_WAIT_MIN: Duration = Duration::from_millis(250);
+/// The longest such wait.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// What the writer is asked to do.
 pub(crate) enum Command {
-    Append { batch: Arc<Batch>, cursor: Option<Cursor>, answer: oneshot::Sender<Result<Receipt, SubmitError>> },
-    Seal { answer: oneshot::Sender<Result<(), SubmitError>> },
+    Append {
+        batch: Arc<Batch>,
+        cursor: Option<Cursor>,
+        answer: oneshot::Sender<Result<Receipt, SubmitError>>,
+    },
+    Seal {
+        answer: oneshot::Sender<Result<(), SubmitError>>,
+    },
+    Maintain {
+        now: Timestamp,
+        plan: Plan,
+        answer: oneshot::Sender<Result<(), SubmitError>>,
+    },
+    Compact {
+        answer: oneshot::Sender<Result<(), SubmitError>>,
+    },
+    Copy {
+        answer: oneshot::Sender<Copyable>,
+    },
+    Quarantine {
+        path: PathBuf,
+        answer: keeper::Answer,
+    },
+    /// A job of the keeper has ended.
+    JobEnded,
 }
 
 /// What the writer tells about itself.
@@ -34,6 +65,11 @@ pub(crate) struct Health {
     log: Option<Arc<str>>,
     /// Why segments cannot be written.
     seal: Option<Arc<str>>,
+    /// Why segments cannot be merged.
+    merge: Option<Arc<str>>,
+    /// What was last found damaged, and how often something was.
+    damage: Option<Arc<str>>,
+    damages: u64,
     accepted: u64,
     duplicates: u64,
     syncs: u64,
@@ -41,9 +77,27 @@ pub(crate) struct Health {
 }
 
 impl Health {
+    /// Says why segments cannot be written, or that they can.
+    pub(crate) fn set_seal_trouble(&mut self, reason: Option<Arc<str>>) {
+        self.seal = reason;
+    }
+
+    /// Says why segments cannot be merged, or that they can.
+    pub(crate) fn set_merge_trouble(&mut self, reason: Option<Arc<str>>) {
+        self.merge = reason;
+    }
+
+    /// Says what was found damaged, and what was lost.
+    pub(crate) fn add_damage(&mut self, what: Arc<str>) {
+        self.damage = Some(what);
+        self.damages += 1;
+    }
+
     pub(crate) fn stats(&self) -> StoreStats {
         StoreStats {
-            trouble: self.log.clone().or_else(|| self.seal.clone()),
+            trouble: self.log.clone().or_else(|| self.seal.clone()).or_else(|| self.merge.clone()),
+            damage: self.damage.clone(),
+            damages: self.damages,
             accepted: self.accepted,
             duplicates: self.duplicates,
             syncs: self.syncs,
@@ -70,71 +124,106 @@ struct Append {
     answer: oneshot::Sender<Result<Receipt, SubmitError>>,
 }
 
-type SealOutcome = Result<Sealed, SegmentError>;
-
-/// A job that is running, or that failed and waits for its next run.
-struct Sealing {
-    job: Arc<SealJob>,
-    running: Option<std_mpsc::Receiver<SealOutcome>>,
+/// When rows that could not be written to segments are tried again.
+struct Retry {
+    wait: Duration,
+    at: Instant,
 }
 
 /// See the module.
 pub(crate) struct Writer {
     options: StoreOptions,
     log: LogWriter,
-    manifest: Manifest,
-    /// Log files with damage in them, to be put aside rather than removed.
-    damaged: Vec<PathBuf>,
+    keeper: Keeper,
     shared: Arc<Shared>,
     /// The profiles that the current log file defines; their place is their number.
     defined: Vec<Arc<Profile>>,
-    sealing: Option<Sealing>,
     /// Bytes in log files that no seal has taken up.
     log_bytes: u64,
     framed: Vec<u8>,
     record: Encoder,
+    retry: Option<Retry>,
+    /// Tells time while a retry is waited for.
+    timer: Runtime,
 }
 
 impl Writer {
+    /// A writer that the commands in `queue` are for; `wake` has to send [`Command::JobEnded`].
     pub(crate) fn new(
         options: StoreOptions,
         disk: Arc<dyn Disk>,
         manifest: Manifest,
         damaged: Vec<PathBuf>,
         shared: Arc<Shared>,
+        wake: Wake,
     ) -> io::Result<Self> {
         let dir = options.dir.join("log");
         let files = log::files(&dir)?;
         let last = files.last().map_or(0, |(number, _)| *number);
-        let log = LogWriter::new(disk, dir, manifest.log_first.max(last + 1));
-        // Files that the manifest no longer needs may be left from a stop right after it was written.
-        log.remove_before(manifest.log_first, &damaged);
+        let log = LogWriter::new(Arc::clone(&disk), dir, manifest.log_first.max(last + 1));
         let kept = files.iter().filter(|(number, _)| *number >= manifest.log_first);
         let log_bytes = kept.filter_map(|(_, path)| Some(path.metadata().ok()?.len())).sum();
+        let keeper = Keeper::new(options.dir.clone(), disk, manifest, damaged, Arc::clone(&shared), wake);
+        // Files that the manifest no longer needs may be left from a stop right after it was written.
+        keeper.clean_log(&log);
         let (defined, framed, record) = (Vec::new(), Vec::new(), Encoder::default());
-        Ok(Self { options, log, manifest, damaged, shared, defined, sealing: None, log_bytes, framed, record })
+        let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        Ok(Self { options, log, keeper, shared, defined, log_bytes, framed, record, retry: None, timer })
     }
 
     pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         let _guard = BreakdownGuard(Arc::clone(&self.shared));
         let mut group: Vec<Append> = Vec::new();
-        while let Some(first) = queue.blocking_recv() {
-            let mut next = Some(first);
+        while let Some(mut next) = self.wait_for_command(&mut queue) {
             while let Some(command) = next {
                 match command {
                     Command::Append { batch, cursor, answer } => group.push(Append { batch, cursor, answer }),
-                    Command::Seal { answer } => {
+                    other => {
                         self.append(std::mem::take(&mut group));
-                        let _ = answer.send(self.seal_now());
+                        self.obey(other);
                     }
                 }
-                let full = group.iter().map(|append| append.batch.len()).sum::<usize>() * 16 >= GROUP_BYTES_MAX;
+                let full = group.iter().map(|append| bytes_of(&append.batch)).sum::<usize>() >= GROUP_BYTES_MAX;
                 next = if full { None } else { queue.try_recv().ok() };
             }
             self.append(std::mem::take(&mut group));
             self.seal_if_due();
+            self.retry_if_due();
         }
-        self.finish_sealing();
+        self.keeper.stop(&self.log);
+    }
+
+    /// Waits for the next command, or until rows have to be tried again: then it gives none. `None` at the end of all.
+    fn wait_for_command(&self, queue: &mut mpsc::Receiver<Command>) -> Option<Option<Command>> {
+        match self.retry.as_ref().filter(|_| self.keeper.is_stuck()) {
+            None => queue.blocking_recv().map(Some),
+            Some(retry) => {
+                let received = self.timer.block_on(async { timeout_at(retry.at, queue.recv()).await });
+                received.map_or(Some(None), |command| command.map(Some))
+            }
+        }
+    }
+
+    /// Does what is asked besides appending.
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Append { .. } => unreachable!("appends are gathered"),
+            Command::Seal { answer } => drop(answer.send(self.seal_now())),
+            Command::Maintain { now, plan, answer } => {
+                let done = self.keeper.maintain(now, &plan);
+                let _ = answer.send(done.map_err(|reason| SubmitError::Refused(reason.into())));
+            }
+            Command::Compact { answer } => match self.seal_now() {
+                Ok(()) => self.keeper.merge_all(answer),
+                Err(error) => drop(answer.send(Err(error))),
+            },
+            Command::Copy { answer } => {
+                let log_end = self.log.rotate();
+                let _ = answer.send(self.keeper.copyable(log_end));
+            }
+            Command::Quarantine { path, answer } => self.keeper.quarantine(&path, answer),
+            Command::JobEnded => self.keeper.poll(&self.log),
+        }
     }
 
     /// Logs, applies and answers `group`.
@@ -182,6 +271,10 @@ impl Writer {
     /// Adds the record of `append` to what is written next, after the definition of its profile if need be.
     fn frame(&mut self, append: &Append) -> Result<(), SubmitError> {
         let profile = &append.batch.profile;
+        let values = append.batch.len().saturating_mul(profile.signals().len());
+        if values > VALUES_MAX && matches!(append.batch.rows, Rows::Frames(_)) {
+            return Err(SubmitError::TooLarge { bytes: values.saturating_mul(8) });
+        }
         let number = self.defined.iter().position(|known| Arc::ptr_eq(known, profile)).unwrap_or_else(|| {
             let mut encoder = Encoder::default();
             record::encode_profile(&mut encoder, self.defined.len() as u32, profile);
@@ -220,155 +313,87 @@ impl Writer {
         }
     }
 
-    /// Why no row may be added: too many wait for a segment that cannot be written.
+    /// Why no row may be added: too much waits for a segment that cannot be written.
     fn overfull(&mut self) -> Option<Arc<str>> {
-        if self.shared.state().hot_rows() < self.options.hot_rows_max || self.sealing.is_none() {
+        let log_is_full = self.log_bytes >= self.options.log_bytes_max.saturating_mul(LOG_GROWTH_MAX);
+        if !self.keeper.is_sealing() || !(log_is_full || self.memory_is_full()) {
             return None;
         }
         // The rows before these are still on their way: wait for them rather than let memory grow.
-        self.finish_sealing();
-        if self.sealing.is_some() {
-            self.run_job();
-            self.finish_sealing();
-        }
-        self.sealing.is_some().then(|| {
+        self.keeper.finish_sealing(&self.log);
+        self.keeper.is_stuck().then(|| {
             let reason = self.shared.health().seal.clone();
-            reason.unwrap_or_else(|| "too many rows wait to be written to segments".into())
+            let reason = reason.unwrap_or_else(|| "they wait to be written to segments".into());
+            let what = if log_is_full { "the log is full of rows" } else { "memory is full of rows" };
+            format!("{what} that are in no segment: {reason}").into()
         })
     }
 
+    /// Whether there are as many rows in memory, or bytes of them, as there may be before they are sealed.
+    fn memory_is_full(&self) -> bool {
+        let state = self.shared.state();
+        state.hot_rows() >= self.options.hot_rows_max || state.hot_bytes() >= self.options.hot_bytes_max
+    }
+
     fn seal_if_due(&mut self) {
-        self.poll_sealing();
-        let due =
-            self.shared.state().hot_rows() >= self.options.hot_rows_max || self.log_bytes >= self.options.log_bytes_max;
-        if due && self.sealing.is_none() {
+        self.keeper.poll(&self.log);
+        let due = self.log_bytes >= self.options.log_bytes_max || self.memory_is_full();
+        if due && !self.keeper.is_sealing() {
             self.begin_sealing();
         }
+    }
+
+    /// Writes the rows that could not be written to segments again, less and less often while that fails.
+    fn retry_if_due(&mut self) {
+        if !self.keeper.is_sealing() {
+            self.retry = None;
+        }
+        if !self.keeper.is_stuck() {
+            return;
+        }
+        let now = Instant::now();
+        let wait = match &self.retry {
+            None => RETRY_WAIT_MIN,
+            Some(retry) if now < retry.at => return,
+            Some(retry) => {
+                let wait = (retry.wait * 2).min(RETRY_WAIT_MAX);
+                self.keeper.retry_sealing();
+                wait
+            }
+        };
+        self.retry = Some(Retry { wait, at: now + wait });
+    }
+
+    fn begin_sealing(&mut self) {
+        let log_first = self.log.rotate();
+        self.log_bytes = 0;
+        self.keeper.begin_sealing(log_first);
     }
 
     fn seal_now(&mut self) -> Result<(), SubmitError> {
         // A job under way, or one that failed before, comes first; then the rows since.
         for _ in 0..2 {
-            self.finish_sealing();
-            if self.sealing.is_none() && (self.log_bytes > 0 || self.shared.state().hot_rows() > 0) {
+            self.keeper.finish_sealing(&self.log);
+            if self.keeper.is_stuck() {
+                self.keeper.retry_sealing();
+            } else if self.log_bytes > 0 || self.keeper.lacks_latest() || self.shared.state().hot_rows() > 0 {
                 self.begin_sealing();
-            } else if self.sealing.is_some() {
-                self.run_job();
             }
-            self.finish_sealing();
-            if self.sealing.is_some() {
+            self.keeper.finish_sealing(&self.log);
+            if self.keeper.is_stuck() {
                 let reason = self.shared.health().seal.clone();
                 return Err(SubmitError::Refused(reason.unwrap_or_else(|| "segments cannot be written".into())));
             }
         }
         Ok(())
     }
-
-    fn begin_sealing(&mut self) {
-        let log_first = self.log.rotate();
-        self.log_bytes = 0;
-        let job = SealJob::begin(&mut self.shared.state(), log_first, self.manifest.segment_next);
-        self.sealing = Some(Sealing { job: Arc::new(job), running: None });
-        self.run_job();
-    }
-
-    /// Starts the job that waits, in a thread of its own.
-    fn run_job(&mut self) {
-        let Some(sealing) = &mut self.sealing else { return };
-        let (sender, receiver) = std_mpsc::sync_channel(1);
-        let (job, dir) = (Arc::clone(&sealing.job), self.options.dir.clone());
-        let spawned = std::thread::Builder::new().name("seal".into()).spawn(move || {
-            let _ = sender.send(job.run(&dir));
-        });
-        match spawned {
-            Ok(_) => sealing.running = Some(receiver),
-            Err(error) => tracing::error!(%error, "failed to start a thread for segments"),
-        }
-    }
-
-    /// Takes in the outcome of a job if there is one.
-    fn poll_sealing(&mut self) {
-        let outcome = self.sealing.as_ref().and_then(|sealing| match sealing.running.as_ref()?.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(std_mpsc::TryRecvError::Empty) => None,
-            Err(std_mpsc::TryRecvError::Disconnected) => Some(Err(SegmentError::BrokeDown)),
-        });
-        if let Some(outcome) = outcome {
-            self.conclude(outcome);
-        }
-    }
-
-    /// Waits for the job that is running, if one is.
-    fn finish_sealing(&mut self) {
-        let running = self.sealing.as_ref().and_then(|sealing| sealing.running.as_ref());
-        let outcome = running.map(|running| running.recv().unwrap_or(Err(SegmentError::BrokeDown)));
-        if let Some(outcome) = outcome {
-            self.conclude(outcome);
-        }
-    }
-
-    fn conclude(&mut self, outcome: SealOutcome) {
-        let committed = outcome.map_err(|error| describe(&error)).and_then(|sealed| self.commit(sealed));
-        match committed {
-            Ok(()) => {
-                self.sealing = None;
-                self.shared.health().seal = None;
-            }
-            Err(reason) => {
-                tracing::error!(reason, "failed to write segments; their rows stay in the log and in memory");
-                self.shared.health().seal = Some(reason.into());
-                if let Some(sealing) = &mut self.sealing {
-                    sealing.running = None;
-                }
-            }
-        }
-    }
-
-    /// Makes what a job wrote count.
-    fn commit(&mut self, sealed: Sealed) -> Result<(), String> {
-        let Some(job) = self.sealing.as_ref().map(|sealing| Arc::clone(&sealing.job)) else { return Ok(()) };
-        let mut manifest = self.manifest.clone();
-        manifest.tables = self.manifest_tables(&sealed);
-        manifest.log_first = job.log_first;
-        manifest.segment_next = sealed.segment_next;
-        manifest.cursors.clone_from(&job.cursors);
-        let latest_before = manifest.latest.replace(sealed.latest);
-        manifest.write(&self.options.dir).map_err(|error| describe(&error))?;
-        let mut state = self.shared.state();
-        for (profile, segment) in sealed.segments {
-            let table = state.tables.get_mut(&profile).expect("the rows came from this table");
-            table.add_segment(segment);
-            table.sealing = None;
-        }
-        drop(state);
-        self.manifest = manifest;
-        self.log.remove_before(job.log_first, &self.damaged);
-        if let Some(latest) = latest_before.map(|file: PathBuf| self.options.dir.join(file))
-            && let Err(error) = std::fs::remove_file(&latest)
-        {
-            tracing::warn!(path = %latest.display(), %error, "failed to remove old latest values");
-        }
-        Ok(())
-    }
-
-    fn manifest_tables(&self, sealed: &Sealed) -> Vec<ManifestTable> {
-        let state = self.shared.state();
-        let tables = state.tables.iter().map(|(id, table)| {
-            let new = sealed.segments.iter().filter(|(profile, _)| profile == id).map(|(_, segment)| segment);
-            let segments = table.segments().iter().chain(new).cloned().collect();
-            ManifestTable { profile: StoredProfile::from(&**table.profile()), segments }
-        });
-        tables.collect()
-    }
 }
 
-/// An error with its causes, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+/// About what a batch takes in the log.
+fn bytes_of(batch: &Batch) -> usize {
+    let columns = match &batch.rows {
+        Rows::Changes(_) => 0,
+        Rows::Frames(frames) => frames.columns.len(),
+    };
+    batch.len().saturating_mul(16 + 2 * columns)
 }

@@ -1,6 +1,13 @@
 //! The store from outside: what was acknowledged is there, once, whatever happens in between.
 
+mod backups;
+mod damage;
 mod durability;
+mod faults;
+mod faulty;
+mod fleet;
+mod formats;
+mod merging;
 mod once;
 mod press;
 mod segments;

@@ -32,6 +32,7 @@ fn a_clock_that_was_wrong_once_hides_nothing_that_comes_after() {
 enum Step {
     Submit(Vec<(u8, u8, i64, u32)>),
     Seal,
+    Compact,
     Reopen,
     /// Readers cut memory into chunks; many of them make it put chunks together.
     Look,
@@ -43,6 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Look),
         6 => proptest::collection::vec(row, 1..20).prop_map(Step::Submit),
         1 => Just(Step::Seal),
+        1 => Just(Step::Compact),
         1 => Just(Step::Reopen),
     ]
 }
@@ -71,6 +73,7 @@ proptest! {
                     prop_assert_eq!(receipt.accepted + receipt.duplicates, keys.len() as u64);
                 }
                 Step::Seal => wait(store.seal()).unwrap(),
+                Step::Compact => wait(store.compact()).unwrap(),
                 Step::Look => {
                     // A row of an asset of its own before each look: dictionaries grow between the chunks.
                     for number in 0..70_u8 {

@@ -53,8 +53,8 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
 pub(crate) fn chunks(snapshot: &Snapshot, profile: &str) -> Vec<RecordBatch> {
     let Some(table) = snapshot.tables.iter().find(|table| table.profile.id() == profile) else { return Vec::new() };
     let mut chunks = table.rows.clone();
-    for path in &table.segments {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).unwrap()).unwrap();
+    for segment in &table.segments {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&segment.path).unwrap()).unwrap();
         chunks.extend(reader.build().unwrap().map(Result::unwrap));
     }
     chunks

@@ -1,0 +1,226 @@
+//! What each asset said last in frames: the key of its newest frame and the latest value of each signal, written once per
+//! batch. Knows no tables: it is fed rows that are durable. What changes said last stands in [`crate::latest`].
+
+use std::cmp::Reverse;
+
+use model::{Column, Frames, Observation, Quality, SignalIndex, Timestamp, Value};
+
+/// Source time and sequence of a frame; what makes it one row, besides its asset.
+pub(crate) type FrameKey = (Timestamp, u32);
+
+/// What was said last of one signal.
+#[derive(Debug, Clone)]
+struct Slot {
+    time: Timestamp,
+    received: Timestamp,
+    value: Value,
+    sequence: u32,
+    quality: Quality,
+}
+
+impl Slot {
+    fn key(&self) -> FrameKey {
+        (self.time, self.sequence)
+    }
+}
+
+/// One asset.
+#[derive(Debug, Clone)]
+struct NewestOfAsset {
+    /// The newest frame whose time can be believed.
+    newest: FrameKey,
+    /// Whether the slots tell all that was said at the time of the newest frame.
+    is_told: bool,
+    /// The frame with the latest source time of all, also one that is ahead of its time: what is later is new.
+    furthest: FrameKey,
+    /// By the place of the signal.
+    slots: Vec<Option<Slot>>,
+}
+
+/// An asset that has said nothing.
+static SILENT: NewestOfAsset =
+    NewestOfAsset { newest: (Timestamp::MIN, 0), is_told: false, furthest: (Timestamp::MIN, 0), slots: Vec::new() };
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct NewestFrames {
+    /// By the code of the asset.
+    assets: Vec<NewestOfAsset>,
+}
+
+/// Whether a frame's source time can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    Right,
+    /// What was said is kept, but is never the latest.
+    Ahead,
+}
+
+/// Frames of a batch and how they are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) frames: &'a Frames,
+    pub(crate) received: Timestamp,
+    /// The place in the table of each column of the batch.
+    pub(crate) places: &'a [SignalIndex],
+    /// The sequence of every row.
+    pub(crate) sequence: &'a [u32],
+}
+
+impl Said<'_> {
+    fn key(&self, row: u32) -> FrameKey {
+        (self.frames.time[row as usize], self.sequence[row as usize])
+    }
+}
+
+impl NewestFrames {
+    fn of(&self, asset: u32) -> &NewestOfAsset {
+        self.assets.get(asset as usize).unwrap_or(&SILENT)
+    }
+
+    fn of_mut(&mut self, asset: u32) -> &mut NewestOfAsset {
+        let asset = asset as usize;
+        if self.assets.len() <= asset {
+            self.assets.resize(asset + 1, SILENT.clone());
+        }
+        &mut self.assets[asset]
+    }
+
+    /// The frame with the latest source time of all that were kept of `asset`: none that is later was kept before.
+    pub(crate) fn furthest(&self, asset: u32) -> FrameKey {
+        self.of(asset).furthest
+    }
+
+    /// Notes that the frame `key` is kept.
+    pub(crate) fn see(&mut self, asset: u32, key: FrameKey, clock: Clock) {
+        let known = self.of_mut(asset);
+        if clock == Clock::Right && key > known.newest {
+            // Frames that were ahead of their time are not told, so that there may be one of the same time.
+            known.is_told = key.0 > known.furthest.0 || (known.is_told && key.0 == known.newest.0);
+            known.newest = key;
+        }
+        known.furthest = known.furthest.max(key);
+    }
+
+    /// Notes that frames up to `key` may be kept whose values are not known.
+    pub(crate) fn see_untold(&mut self, asset: u32, key: FrameKey) {
+        let known = self.of_mut(asset);
+        known.furthest = known.furthest.max(key);
+        known.is_told = false;
+    }
+
+    /// Whether it is known what `asset` said at `time`, the time of its newest frame.
+    pub(crate) fn is_told(&self, asset: u32, time: Timestamp) -> bool {
+        let known = self.of(asset);
+        known.is_told && known.newest.0 == time
+    }
+
+    /// The sequence that a frame is kept under which has the key of one that is kept, of a time that
+    /// [is told](Self::is_told), and yet is no repeat: it contradicts the newest frame, or speaks of a signal that no
+    /// frame of its time spoke of. `None` for repeats.
+    pub(crate) fn successor(&self, asset: u32, said: &Said<'_>, row: u32) -> Option<u32> {
+        let known = self.of(asset);
+        let key = said.key(row);
+        let is_news = said.frames.observations_of(row as usize).any(|observation| {
+            let place = usize::from(said.places[usize::from(observation.signal)]);
+            match known.slots.get(place).and_then(Option::as_ref).filter(|slot| slot.time == key.0) {
+                Some(slot) if key == known.newest => {
+                    slot.quality != observation.quality || !is_same(&slot.value, &observation.value)
+                }
+                Some(_) => false,
+                None => true,
+            }
+        });
+        if is_news { known.newest.1.checked_add(1) } else { None }
+    }
+
+    /// Takes in what `rows` say: frames of `asset` that are kept and whose time can be believed.
+    pub(crate) fn take(&mut self, asset: u32, said: &Said<'_>, rows: &mut [u32]) {
+        let slots = &mut self.of_mut(asset).slots;
+        let signals = said.places.iter().map(|place| usize::from(*place) + 1).max().unwrap_or(0);
+        if slots.len() < signals {
+            slots.resize(signals, None);
+        }
+        rows.sort_unstable_by_key(|row| Reverse(said.key(*row)));
+        // The newest frame mostly speaks of all signals; older ones are asked only about those that it is silent about.
+        let mut silent: Vec<u16> = Vec::new();
+        for (turn, row) in rows.iter().enumerate() {
+            if turn == 0 {
+                silent.extend((0..said.frames.columns.len() as u16).filter(|signal| !put(slots, said, *row, *signal)));
+            } else if silent.is_empty() {
+                break;
+            } else {
+                silent.retain(|signal| !put(slots, said, *row, *signal));
+            }
+        }
+    }
+
+    /// The latest value of every signal of `asset`, in the order of the signals, and when each came in.
+    pub(crate) fn current(&self, asset: u32) -> impl Iterator<Item = (Observation, Timestamp)> {
+        let slots = (0..).zip(&self.of(asset).slots);
+        slots.filter_map(|(signal, slot)| {
+            let Slot { time, received, value, sequence, quality } = slot.clone()?;
+            Some((Observation { signal, time, sequence, quality, value, statistic: None }, received))
+        })
+    }
+
+    /// All frames that a checkpoint needs of `asset`: when each came in, and its key. See [`Self::value_at`].
+    pub(crate) fn to_restore(&self, asset: u32) -> Vec<(Timestamp, FrameKey)> {
+        let known = self.of(asset);
+        let mut frames: Vec<_> = known.slots.iter().flatten().map(|slot| (slot.received, slot.key())).collect();
+        frames.sort_unstable();
+        frames.dedup();
+        // The newest frame may have said nothing at all; it is kept all the same, and must not be kept again.
+        let is_there = frames.iter().any(|(_, key)| *key == known.furthest);
+        if known.furthest > SILENT.furthest && !(is_there && known.is_told) {
+            frames.push((UNTOLD, known.furthest));
+        }
+        frames
+    }
+
+    /// What `asset` said last of the signal at `place`, if that was in the frame `key` that came in at `received`.
+    pub(crate) fn value_at(
+        &self,
+        asset: u32,
+        place: usize,
+        received: Timestamp,
+        key: FrameKey,
+    ) -> Option<(&Value, Quality)> {
+        let slot = self.of(asset).slots.get(place)?.as_ref()?;
+        (slot.received == received && slot.key() == key).then_some((&slot.value, slot.quality))
+    }
+}
+
+/// In a checkpoint: the time of receipt of a frame of which nothing is known but that it is kept. Every source time is
+/// ahead of it.
+pub(crate) const UNTOLD: Timestamp = Timestamp::MIN;
+
+/// Puts what `row` says of `signal` into its slot, unless something newer stands there. Returns whether it says anything.
+fn put(slots: &mut [Option<Slot>], said: &Said<'_>, row: u32, signal: u16) -> bool {
+    let (frames, at) = (said.frames, row as usize);
+    let value = match &frames.columns[usize::from(signal)] {
+        Column::Integers(rows) => rows[at].map(Value::Integer),
+        Column::Numbers(rows) => rows[at].map(Value::Number),
+        Column::Texts(rows) => rows[at].clone().map(Value::Text),
+    };
+    let exceptions = if frames.exceptions.is_empty() { &[] } else { frames.exceptions_of(at) };
+    let exception = exceptions.iter().find(|exception| exception.signal == signal);
+    if value.is_none() && exception.is_none() {
+        return false;
+    }
+    let (time, sequence) = said.key(row);
+    let slot = &mut slots[usize::from(said.places[usize::from(signal)])];
+    if slot.as_ref().is_none_or(|slot| (time, sequence) >= slot.key()) {
+        let (value, quality) = (value.unwrap_or_default(), exception.map_or(Quality::Good, |one| one.quality));
+        *slot = Some(Slot { time, received: said.received, value, sequence, quality });
+    }
+    true
+}
+
+/// Whether two values are the same; no number is one too.
+pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one == other || (one.is_nan() && other.is_nan()),
+        _ => one == other,
+    }
+}

@@ -1,0 +1,186 @@
+//! Frames on their way into a table: which rows are new and under which sequence, decided row by row; then the rows are
+//! kept column by column, and what each asset said last is written once.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use model::{Batch, Frames, SignalIndex, Timestamp};
+
+use super::{Table, is_ahead};
+use crate::generation::RowKey;
+use crate::newest::{Clock, FrameKey, Said, UNTOLD};
+use crate::rows::NewFrames;
+
+/// Stands for a row where there is none.
+const NO_ROW: u32 = u32::MAX;
+
+/// A batch of frames while it is being applied.
+struct Arrival<'a> {
+    frames: &'a Frames,
+    received: Timestamp,
+    places: &'a [SignalIndex],
+    /// The code of each asset of the batch.
+    codes: &'a [u32],
+    /// For each asset of the batch, its first place: a batch may list an asset twice.
+    senders: Vec<u16>,
+    /// The sequences that the rows are kept under.
+    sequence: Cow<'a, [u32]>,
+    /// For each asset, its last row that is new and can be its latest, and has not been looked at as such.
+    last: Vec<u32>,
+    /// For each of these rows, the one before it of the same asset.
+    before: Vec<u32>,
+}
+
+impl<'a> Arrival<'a> {
+    fn new(batch: &Batch, frames: &'a Frames, places: &'a [SignalIndex], codes: &'a [u32]) -> Self {
+        let mut known: HashMap<u32, u16, RandomState> =
+            HashMap::with_capacity_and_hasher(codes.len(), RandomState::default());
+        let senders = (0..).zip(codes).map(|(place, code)| *known.entry(*code).or_insert(place)).collect();
+        let (last, before) = (vec![NO_ROW; codes.len()], vec![NO_ROW; frames.len()]);
+        let sequence = Cow::Borrowed(&*frames.sequence);
+        Self { frames, received: batch.received, places, codes, senders, sequence, last, before }
+    }
+
+    fn sender(&self, row: usize) -> usize {
+        usize::from(self.senders[usize::from(self.frames.asset[row])])
+    }
+
+    fn key(&self, row: usize) -> FrameKey {
+        (self.frames.time[row], self.sequence[row])
+    }
+
+    fn clock(&self, row: usize) -> Clock {
+        if is_ahead(self.frames.time[row], self.received) { Clock::Ahead } else { Clock::Right }
+    }
+
+    fn said(&self) -> Said<'_> {
+        Said { frames: self.frames, received: self.received, places: self.places, sequence: &self.sequence }
+    }
+}
+
+fn row_key((time, sequence): FrameKey) -> RowKey {
+    (0, time, sequence)
+}
+
+impl Table {
+    /// Keeps the rows of `frames` that are new; says which these are unless all are.
+    pub(super) fn apply_frames(&mut self, batch: &Batch, frames: &Frames) -> Option<Vec<bool>> {
+        let profile = std::sync::Arc::clone(&self.profile);
+        let places = self.places.of(&batch.profile, &profile);
+        let codes: Vec<u32> = frames.assets.iter().map(|asset| self.assets.code(asset)).collect();
+        let mut arrival = Arrival::new(batch, frames, &places, &codes);
+        let late = self.late_frames(&arrival);
+        let fresh = if late.is_empty() {
+            (0..frames.len()).for_each(|row| self.see_new(&mut arrival, row));
+            None
+        } else {
+            Some(self.tell_repeats(&mut arrival, &late))
+        };
+        for sender in 0..codes.len() {
+            self.settle(&mut arrival, sender);
+        }
+        let rows: Option<Vec<u32>> =
+            fresh.as_ref().map(|fresh| (0..).zip(fresh).filter(|(_, new)| **new).map(|(row, _)| row).collect());
+        let (received, sequence) = (batch.received, &*arrival.sequence);
+        let new = NewFrames { frames, received, codes: &codes, places: &places, sequence, rows: rows.as_deref() };
+        let words = self.words();
+        self.hot.append(&new, &profile, &words);
+        fresh
+    }
+
+    /// The rows that are not later than all before them of their asset, and so may be repeats.
+    fn late_frames(&self, arrival: &Arrival<'_>) -> Vec<usize> {
+        let mut furthest: Vec<FrameKey> = arrival.codes.iter().map(|code| self.newest.furthest(*code)).collect();
+        let is_late = |row: &usize| {
+            let (furthest, key) = (&mut furthest[arrival.sender(*row)], arrival.key(*row));
+            let is_late = key <= *furthest;
+            *furthest = key.max(*furthest);
+            is_late
+        };
+        (0..arrival.frames.len()).filter(is_late).collect()
+    }
+
+    /// Takes in which rows are new, where those at `late` may not be. Rows that are no repeats although they look like
+    /// one get another sequence.
+    fn tell_repeats(&mut self, arrival: &mut Arrival<'_>, late: &[usize]) -> Vec<bool> {
+        let code_of = |arrival: &Arrival<'_>, row: usize| arrival.codes[arrival.sender(row)];
+        let mut assets: Vec<u32> = late.iter().map(|row| code_of(arrival, *row)).collect();
+        assets.sort_unstable();
+        assets.dedup();
+        self.watch(&assets);
+        let known_before = late.iter().map(|row| (code_of(arrival, *row), arrival.key(*row)));
+        let known_before: Vec<(u32, RowKey)> = known_before
+            .filter(|(asset, key)| *key <= self.newest.furthest(*asset))
+            .map(|(asset, key)| (asset, row_key(key)))
+            .collect();
+        let sealed = self.in_segments(known_before.into_iter());
+        let is_kept = |table: &Self, asset: u32, key: FrameKey| {
+            key <= table.newest.furthest(asset)
+                && (sealed.contains(&(asset, row_key(key))) || table.is_hot(asset, row_key(key)))
+        };
+        let mut fresh = Vec::with_capacity(arrival.frames.len());
+        for row in 0..arrival.frames.len() {
+            let (asset, key) = (code_of(arrival, row), arrival.key(row));
+            let mut is_new = !is_kept(self, asset, key);
+            if !is_new && arrival.clock(row) == Clock::Right && self.newest.is_told(asset, key.0) {
+                self.settle(arrival, arrival.sender(row));
+                let successor = self.newest.successor(asset, &arrival.said(), row as u32);
+                if let Some(sequence) = successor.filter(|sequence| !is_kept(self, asset, (key.0, *sequence))) {
+                    arrival.sequence.to_mut()[row] = sequence;
+                    is_new = true;
+                }
+            }
+            if is_new {
+                self.see_new(arrival, row);
+            }
+            fresh.push(is_new);
+        }
+        fresh
+    }
+
+    /// Notes that `row` is kept.
+    fn see_new(&mut self, arrival: &mut Arrival<'_>, row: usize) {
+        let sender = arrival.sender(row);
+        let (asset, key, clock) = (arrival.codes[sender], arrival.key(row), arrival.clock(row));
+        if self.hot.is_watching() {
+            self.hot.note(asset, row_key(key));
+        }
+        self.newest.see(asset, key, clock);
+        if clock == Clock::Right {
+            arrival.before[row] = std::mem::replace(&mut arrival.last[sender], row as u32);
+        }
+    }
+
+    /// Takes what the new rows of one asset say into what it said last.
+    fn settle(&mut self, arrival: &mut Arrival<'_>, sender: usize) {
+        let mut rows = Vec::new();
+        let mut row = std::mem::replace(&mut arrival.last[sender], NO_ROW);
+        while row != NO_ROW {
+            rows.push(row);
+            row = arrival.before[row as usize];
+        }
+        if !rows.is_empty() {
+            self.newest.take(arrival.codes[sender], &arrival.said(), &mut rows);
+        }
+    }
+
+    /// Takes in frames of a checkpoint; no rows are added.
+    pub(super) fn restore_frames(&mut self, received: Timestamp, frames: &Frames, places: &[SignalIndex]) {
+        let said = Said { frames, received, places, sequence: &frames.sequence };
+        for row in 0..frames.len() {
+            let (asset, key) =
+                (self.assets.code(&frames.assets[usize::from(frames.asset[row])]), said_key(frames, row));
+            if received == UNTOLD {
+                self.newest.see_untold(asset, key);
+            } else {
+                self.newest.see(asset, key, Clock::Right);
+                self.newest.take(asset, &said, &mut [row as u32]);
+            }
+        }
+    }
+}
+
+fn said_key(frames: &Frames, row: usize) -> FrameKey {
+    (frames.time[row], frames.sequence[row])
+}
