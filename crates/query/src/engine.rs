@@ -9,8 +9,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::SQLOptions;
 use futures::StreamExt;
 use store::Snapshot;
 use tokio::runtime::Runtime;
@@ -18,8 +18,11 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::depth;
 use crate::error::QueryError;
-use crate::tables;
+use crate::postgres::{self, Command, Description, Parameter, Question};
+use crate::running::{Running, RunningQuery, Ticket};
+use crate::session::Sessions;
 
 /// Threads that run queries.
 const THREADS: usize = 2;
@@ -27,8 +30,6 @@ const THREADS: usize = 2;
 const SPILL_BYTES_MAX: u64 = 4 << 30;
 /// The longest time that can be asked for.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// Functions that make much of little in one step, past every limit on memory.
-const WITHHELD: [&str; 4] = ["repeat", "lpad", "rpad", "array_repeat"];
 
 /// What one query may take.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +55,8 @@ pub struct Answer {
 
 /// See the module.
 pub struct Engine {
-    environment: Arc<RuntimeEnv>,
+    sessions: Arc<Sessions>,
+    running: Arc<Running>,
     memory_bytes: usize,
     /// `None` only while it is dropped.
     threads: Option<Runtime>,
@@ -71,13 +73,15 @@ impl Engine {
             .with_disk_manager_builder(DiskManagerBuilder::default().with_max_temp_directory_size(SPILL_BYTES_MAX))
             .build_arc()
             .map_err(|error| QueryError::new(&error, memory_bytes))?;
+        let sessions = Sessions::new(environment, THREADS).map_err(|error| QueryError::new(&error, memory_bytes))?;
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("query")
+            .thread_stack_size(depth::STACK_BYTES)
             .enable_time()
             .build()
             .map_err(|error| QueryError::Failed(format!("no threads for queries: {error}")))?;
-        Ok(Self { environment, memory_bytes, threads: Some(threads) })
+        Ok(Self { sessions: Arc::new(sessions), running: Arc::default(), memory_bytes, threads: Some(threads) })
     }
 
     /// Answers `sql` over `snapshot`, row batch by row batch.
@@ -85,16 +89,95 @@ impl Engine {
     /// # Errors
     /// When it is no query, or cannot be planned in time.
     pub async fn stream(&self, snapshot: &Snapshot, sql: &str, timeout: Duration) -> Result<Rows, QueryError> {
+        self.run(snapshot, Asked::Sql(sql.to_owned()), timeout).await
+    }
+
+    /// The commands in `sql`, which a PostgreSQL client sent in the name of `user`.
+    ///
+    /// # Errors
+    /// When it is no SQL.
+    pub async fn understand(&self, sql: &str, user: &str) -> Result<Vec<Command>, QueryError> {
+        let (sql, user) = (sql.to_owned(), user.to_owned());
+        // Here and not with the caller, since it is these threads that have a stack for it.
+        self.apart(async move { postgres::commands(&sql, &user) }, TIMEOUT_MAX).await
+    }
+
+    /// Answers a question of a PostgreSQL client over `snapshot`, with the values of its parameters, `$1` first.
+    ///
+    /// # Errors
+    /// When it cannot be planned, with these values and in time.
+    pub async fn ask(
+        &self,
+        snapshot: &Snapshot,
+        question: &Arc<Question>,
+        parameters: Vec<Parameter>,
+        timeout: Duration,
+    ) -> Result<Rows, QueryError> {
+        self.run(snapshot, Asked::Postgres(Arc::clone(question), parameters), timeout).await
+    }
+
+    /// Says what a question of a PostgreSQL client takes and gives, without answering it.
+    ///
+    /// # Errors
+    /// When it cannot be planned, or not in time.
+    pub async fn describe(
+        &self,
+        snapshot: &Snapshot,
+        question: &Arc<Question>,
+        timeout: Duration,
+    ) -> Result<Description, QueryError> {
+        let timeout = timeout.min(TIMEOUT_MAX);
+        let (sessions, memory_bytes) = (Arc::clone(&self.sessions), self.memory_bytes);
+        let (snapshot, question) = (snapshot.clone(), Arc::clone(question));
+        let describing = async move {
+            let described = describe(&sessions, snapshot, &question).await;
+            described.map_err(|error| QueryError::new(&error, memory_bytes))
+        };
+        self.apart(describing, timeout).await
+    }
+
+    /// Does `work` on the threads of the engine, unless it takes too long or nobody waits any more.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
+        timeout: Duration,
+    ) -> Result<T, QueryError> {
+        let Some(threads) = &self.threads else { return Err(QueryError::Failed("the engine ended".to_owned())) };
+        let work = threads.spawn(work);
+        let _ends = EndsWork(work.abort_handle());
+        match tokio::time::timeout(timeout, work).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(QueryError::Failed("the question ended before its time".to_owned())),
+            Err(_) => Err(QueryError::Timeout { limit: timeout }),
+        }
+    }
+
+    async fn run(&self, snapshot: &Snapshot, asked: Asked, timeout: Duration) -> Result<Rows, QueryError> {
+        if let Asked::Sql(sql) = &asked {
+            depth::check(sql)?;
+        }
         let timeout = timeout.min(TIMEOUT_MAX);
         let deadline = Instant::now() + timeout;
-        let (told, mut messages) = mpsc::channel(2);
-        let query = run(Arc::clone(&self.environment), self.memory_bytes, snapshot.clone(), sql.to_owned(), told);
+        let (told, messages) = mpsc::channel(2);
+        let text = asked.text();
+        let query = run(Arc::clone(&self.sessions), self.memory_bytes, snapshot.clone(), asked, told);
         let Some(threads) = &self.threads else { return Err(QueryError::Failed("the engine ended".to_owned())) };
-        let running = Running(threads.spawn(query).abort_handle());
-        match receive(&mut messages, deadline, timeout).await? {
-            Some(Message::Schema(schema)) => Ok(Rows { schema, messages, deadline, timeout, _running: running }),
+        let ticket = self.running.begin(&text, || threads.spawn(query).abort_handle())?;
+        let mut messages = Messages { messages, deadline, timeout, ticket };
+        match messages.next().await? {
+            Message::Schema(schema) => Ok(Rows { schema, messages }),
             _ => Err(QueryError::Failed("the query ended without an answer".to_owned())),
         }
+    }
+
+    /// The queries that are being answered, the oldest first.
+    pub fn running(&self) -> Vec<RunningQuery> {
+        self.running.list()
+    }
+
+    /// Ends the query `id`; whoever asked it is told. False if there is none.
+    pub fn cancel(&self, id: u64) -> bool {
+        self.running.cancel(id)
     }
 
     /// Answers `sql` over `snapshot` within `limits`.
@@ -129,81 +212,117 @@ impl Drop for Engine {
     }
 }
 
-/// What a query tells whoever asked: its columns, then its rows.
+/// What a query tells whoever asked: its columns, then its rows, then that this was all.
 enum Message {
     Schema(SchemaRef),
     Rows(RecordBatch),
+    End,
+}
+
+/// What is to be answered: SQL as it is, or what a PostgreSQL client asks.
+enum Asked {
+    Sql(String),
+    Postgres(Arc<Question>, Vec<Parameter>),
+}
+
+impl Asked {
+    fn text(&self) -> String {
+        match self {
+            Self::Sql(sql) => sql.clone(),
+            Self::Postgres(question, _) => question.text(),
+        }
+    }
 }
 
 type Told = Result<Message, QueryError>;
 
-/// Ends a query whose answer nobody waits for any more.
-struct Running(AbortHandle);
+/// Ends work whose outcome nobody waits for any more.
+struct EndsWork(AbortHandle);
 
-impl Drop for Running {
+impl Drop for EndsWork {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-async fn run(
-    environment: Arc<RuntimeEnv>,
-    memory_bytes: usize,
-    snapshot: Snapshot,
-    sql: String,
-    told: mpsc::Sender<Told>,
-) {
+async fn run(sessions: Arc<Sessions>, memory_bytes: usize, snapshot: Snapshot, asked: Asked, told: mpsc::Sender<Told>) {
     let failed = |error| QueryError::new(&error, memory_bytes);
-    let mut stream = match plan(environment, &snapshot, &sql).await {
+    let mut stream = match plan(&sessions, snapshot, &asked).await {
         Ok(stream) => stream,
         Err(error) => return drop(told.send(Err(failed(error))).await),
     };
     let mut next = Ok(Message::Schema(stream.schema()));
     loop {
-        let ended = next.is_err();
+        let ended = !matches!(next, Ok(Message::Schema(_) | Message::Rows(_)));
         if told.send(next).await.is_err() || ended {
             return;
         }
         next = match stream.next().await {
             Some(rows) => rows.map(Message::Rows).map_err(failed),
-            None => return,
+            None => Ok(Message::End),
         };
     }
 }
 
 async fn plan(
-    environment: Arc<RuntimeEnv>,
-    snapshot: &Snapshot,
-    sql: &str,
+    sessions: &Sessions,
+    snapshot: Snapshot,
+    asked: &Asked,
 ) -> datafusion::error::Result<SendableRecordBatchStream> {
-    let config = SessionConfig::new().with_information_schema(true).with_target_partitions(THREADS);
-    let context = SessionContext::new_with_config_rt(config, environment);
-    for function in WITHHELD {
-        context.deregister_udf(function);
-    }
-    tables::register(&context, snapshot)?;
-    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    context.sql_with_options(sql, read_only).await?.execute_stream().await
+    let context = sessions.over(snapshot)?;
+    let answer = match asked {
+        Asked::Sql(sql) => context.sql_with_options(sql, read_only()).await?,
+        Asked::Postgres(question, parameters) => {
+            postgres::register(&context)?;
+            let plan = postgres::plan(&context, question, Some(parameters)).await?;
+            read_only().verify_plan(&plan)?;
+            context.execute_logical_plan(plan).await?
+        }
+    };
+    answer.execute_stream().await
 }
 
-async fn receive(
-    messages: &mut mpsc::Receiver<Told>,
+async fn describe(
+    sessions: &Sessions,
+    snapshot: Snapshot,
+    question: &Question,
+) -> datafusion::error::Result<Description> {
+    let context = sessions.over(snapshot)?;
+    postgres::register(&context)?;
+    let plan = postgres::plan(&context, question, None).await?;
+    read_only().verify_plan(&plan)?;
+    let parameters = postgres::parameter_types(&plan, question)?;
+    Ok(Description { columns: Arc::clone(plan.schema().inner()), parameters })
+}
+
+fn read_only() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}
+
+/// What a query tells, while there is time.
+struct Messages {
+    messages: mpsc::Receiver<Told>,
     deadline: Instant,
     timeout: Duration,
-) -> Result<Option<Message>, QueryError> {
-    match tokio::time::timeout_at(deadline, messages.recv()).await {
-        Ok(told) => told.transpose(),
-        Err(_) => Err(QueryError::Timeout { limit: timeout }),
+    /// The query ends when nobody waits for it any more.
+    ticket: Ticket,
+}
+
+impl Messages {
+    async fn next(&mut self) -> Told {
+        match tokio::time::timeout_at(self.deadline, self.messages.recv()).await {
+            Ok(Some(told)) => told,
+            Ok(None) if self.ticket.is_cancelled() => Err(QueryError::Cancelled),
+            Ok(None) => Err(QueryError::Failed("the query broke down; this is a mistake in Tongmai".to_owned())),
+            Err(_) => Err(QueryError::Timeout { limit: self.timeout }),
+        }
     }
 }
 
 /// The rows of an answer, as they come. Dropping them ends the query.
 pub struct Rows {
     schema: SchemaRef,
-    messages: mpsc::Receiver<Told>,
-    deadline: Instant,
-    timeout: Duration,
-    _running: Running,
+    messages: Messages,
 }
 
 impl Rows {
@@ -212,15 +331,18 @@ impl Rows {
         Arc::clone(&self.schema)
     }
 
-    /// The next rows.
+    /// The next rows. After the last ones, or an error, there is nothing more to ask for.
     ///
     /// # Errors
     /// See [`QueryError`].
     pub async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
-        match receive(&mut self.messages, self.deadline, self.timeout).await? {
-            Some(Message::Rows(batch)) => Ok(Some(batch)),
-            Some(Message::Schema(_)) => Err(QueryError::Failed("columns where rows were expected".to_owned())),
-            None => Ok(None),
+        match self.messages.next().await? {
+            Message::Rows(batch) => {
+                self.messages.ticket.count(batch.num_rows());
+                Ok(Some(batch))
+            }
+            Message::End => Ok(None),
+            Message::Schema(_) => Err(QueryError::Failed("columns where rows were expected".to_owned())),
         }
     }
 }

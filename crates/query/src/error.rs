@@ -31,6 +31,15 @@ pub enum QueryError {
         /// The bytes that it may have.
         limit_bytes: usize,
     },
+    /// Somebody ended it.
+    #[error("the query was cancelled")]
+    Cancelled,
+    /// Too many are being answered.
+    #[error("{limit} queries are being answered already: ask again later")]
+    Busy {
+        /// How many there may be.
+        limit: usize,
+    },
     /// A file did not read, or the engine failed.
     #[error("failed to answer: {0}")]
     Failed(String),
@@ -44,6 +53,8 @@ impl QueryError {
             Self::Timeout { .. } => "query_timeout",
             Self::Memory { .. } => "query_memory_exhausted",
             Self::TooLarge { .. } => "answer_too_large",
+            Self::Cancelled => "query_cancelled",
+            Self::Busy { .. } => "too_many_queries",
             Self::Failed(_) => "query_failed",
         }
     }

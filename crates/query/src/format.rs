@@ -9,8 +9,14 @@ use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
+use arrow::json::{LineDelimitedWriter, WriterBuilder as JsonWriterBuilder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+/// Rows that a Parquet file is written by, which are held in memory.
+const ROW_GROUP_ROWS: usize = 262_144;
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +27,8 @@ pub enum Format {
     Csv,
     /// One array of objects.
     Json,
+    /// One object a line.
+    JsonLines,
     /// A Parquet file.
     Parquet,
 }
@@ -36,6 +44,7 @@ enum Form<W: Write + Send> {
     Table(W, Vec<RecordBatch>),
     Csv(Box<arrow::csv::Writer<W>>),
     Json(W),
+    JsonLines(Box<LineDelimitedWriter<W>>),
     Parquet(Box<ArrowWriter<W>>),
 }
 
@@ -49,8 +58,17 @@ impl<W: Write + Send> AnswerWriter<W> {
             Format::Table => Form::Table(output, Vec::new()),
             Format::Csv => Form::Csv(Box::new(CsvWriterBuilder::new().with_header(true).build(output))),
             Format::Json => Form::Json(output),
+            Format::JsonLines => {
+                let writer = JsonWriterBuilder::new().with_explicit_nulls(true).build(output);
+                Form::JsonLines(Box::new(writer))
+            }
             Format::Parquet => {
-                let writer = ArrowWriter::try_new(output, schema.clone(), None).map_err(io::Error::other)?;
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(ZstdLevel::default()))
+                    .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+                    .build();
+                let writer =
+                    ArrowWriter::try_new(output, schema.clone(), Some(properties)).map_err(io::Error::other)?;
                 Form::Parquet(Box::new(writer))
             }
         };
@@ -65,6 +83,7 @@ impl<W: Write + Send> AnswerWriter<W> {
         match &mut self.form {
             Form::Table(_, batches) => batches.push(batch.clone()),
             Form::Csv(writer) => writer.write(&plain(batch)).map_err(io::Error::other)?,
+            Form::JsonLines(writer) => writer.write(batch).map_err(io::Error::other)?,
             Form::Parquet(writer) => writer.write(batch).map_err(io::Error::other)?,
             Form::Json(output) => {
                 for row in 0..batch.num_rows() {
@@ -93,6 +112,7 @@ impl<W: Write + Send> AnswerWriter<W> {
             }
             Form::Csv(_) => {}
             Form::Json(mut output) => output.write_all(if self.rows == 0 { b"[]\n" } else { b"\n]\n" })?,
+            Form::JsonLines(mut writer) => writer.finish().map_err(io::Error::other)?,
             Form::Parquet(writer) => drop(writer.close().map_err(io::Error::other)?),
         }
         Ok(self.rows)

@@ -4,12 +4,29 @@
 //! and the tables `assets` and `signals` that describe it. Nothing can be written through it, and every query has a
 //! bound on time, memory and rows. This crate must not know of HTTP, gateways or how rows came to be.
 
+mod bounds;
+mod files;
+mod scan;
+
+mod grain;
+mod observations;
+mod partials;
+mod profile_table;
+mod tables;
+mod unpivot;
+
+mod rollups;
+mod session;
+
+mod depth;
 mod engine;
 mod error;
+mod running;
+
 pub mod format;
-mod quality;
-mod tables;
+pub mod postgres;
 
 pub use engine::{Answer, Engine, Limits, Rows};
 pub use error::QueryError;
+pub use running::RunningQuery;
 pub use tables::RESERVED_TABLES;

@@ -1,5 +1,9 @@
 //! Questions to a small plant and a small fleet: what is asked is answered, and within its limits.
 
+mod limits;
+mod reading;
+mod rollups;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,0 +1,91 @@
+//! Queries can be seen and ended; what is too much for the memory goes to the disk, or is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use query::{Engine, Limits, QueryError};
+use store::Snapshot;
+
+use crate::LIMITS;
+
+/// Computes for hours, in the same few megabytes: nothing but its being ended ends it.
+const ENDLESS: &str = "SELECT sum(value % 7) FROM generate_series(1, 1000000000000000)";
+
+#[tokio::test]
+async fn a_query_is_listed_while_it_runs_and_can_be_ended() {
+    let engine = Arc::new(Engine::new(64 << 20).unwrap());
+    assert_eq!(engine.running(), []);
+    let asked = {
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move { engine.answer(&Snapshot::default(), ENDLESS, LIMITS).await })
+    };
+    let running = loop {
+        match &engine.running()[..] {
+            [one] if one.elapsed > Duration::from_millis(50) => break one.clone(),
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    assert_eq!(running.sql, ENDLESS);
+    assert!(!engine.cancel(running.id + 1), "there is no such query");
+    assert!(engine.cancel(running.id));
+    let error = asked.await.unwrap().unwrap_err();
+    assert!(matches!(error, QueryError::Cancelled), "{error}");
+    assert_eq!(engine.running(), []);
+    assert!(!engine.cancel(running.id), "it is over");
+}
+
+#[tokio::test]
+async fn rows_are_counted_as_they_are_fetched() {
+    let engine = Engine::new(64 << 20).unwrap();
+    let sql = "SELECT value FROM generate_series(1, 100000)";
+    let mut rows = engine.stream(&Snapshot::default(), sql, LIMITS.timeout).await.unwrap();
+    let first = rows.next().await.unwrap().unwrap().num_rows() as u64;
+    assert_eq!(engine.running()[0].rows, first);
+    let mut all = first;
+    while let Some(more) = rows.next().await.unwrap() {
+        all += more.num_rows() as u64;
+    }
+    assert_eq!(all, 100_000);
+    drop(rows);
+    assert_eq!(engine.running(), []);
+}
+
+#[tokio::test]
+async fn a_query_whose_answer_nobody_waits_for_is_over() {
+    let engine = Arc::new(Engine::new(64 << 20).unwrap());
+    let nothing = Snapshot::default();
+    let asked = engine.answer(&nothing, ENDLESS, LIMITS);
+    assert!(tokio::time::timeout(Duration::from_millis(300), asked).await.is_err());
+    assert_eq!(engine.running(), []);
+}
+
+#[tokio::test]
+async fn a_sort_larger_than_the_memory_goes_by_way_of_the_disk() {
+    let engine = Engine::new(24 << 20).unwrap();
+    // 2,000,000 rows of 16 bytes and more.
+    let sorted = "SELECT value, (value * 7919) % 2000003 AS key FROM generate_series(1, 2000000) ORDER BY key";
+    let mut rows = engine.stream(&Snapshot::default(), sorted, Duration::from_secs(300)).await.unwrap();
+    let (mut count, mut last) = (0, i64::MIN);
+    while let Some(batch) = rows.next().await.unwrap() {
+        use arrow::array::AsArray;
+        let keys = batch.column(1).as_primitive::<arrow::datatypes::Int64Type>();
+        assert!(keys.values().iter().is_sorted() && keys.value(0) >= last);
+        last = keys.value(batch.num_rows() - 1);
+        count += batch.num_rows();
+    }
+    assert_eq!(count, 2_000_000);
+}
+
+#[tokio::test]
+async fn what_cannot_go_to_the_disk_is_refused_with_the_reason() {
+    let engine = Engine::new(8 << 20).unwrap();
+    let limits = Limits { timeout: Duration::from_secs(300), ..LIMITS };
+    let grouped = "SELECT count(*) AS n FROM (SELECT value % 300000 AS key, max(value) FROM generate_series(1, 600000) GROUP BY key)";
+    let answer = engine.answer(&Snapshot::default(), grouped, limits).await.unwrap();
+    assert_eq!(arrow::util::display::array_value_to_string(answer.batches[0].column(0), 0).unwrap(), "300000");
+    let joined = "SELECT count(*) FROM generate_series(1, 2000000) a JOIN generate_series(1, 2000000) b ON a.value = b.value + 1";
+    let error = engine.answer(&Snapshot::default(), joined, limits).await.unwrap_err();
+    assert!(matches!(error, QueryError::Memory { .. }), "{error}");
+    assert!(error.to_string().contains("more than the 8 MiB of memory"), "{error}");
+    assert!(engine.answer(&Snapshot::default(), "SELECT 1", limits).await.is_ok(), "the engine goes on");
+}
