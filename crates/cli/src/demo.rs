@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use model::Clock;
-use server::config::{Config, GatewayConfig, ShdrConfig};
+use server::config::{Config, GatewayConfig, Password, ShdrConfig};
 use server::{Server, SystemClock};
 use sim::{Plant, PlantOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+/// The plant is made up, and only this machine can ask: nothing here has to be kept secret.
+const PASSWORD: &str = "tongmai-demo";
 
 /// See the module.
 #[derive(clap::Args)]
@@ -48,11 +51,14 @@ pub(crate) async fn run(arguments: DemoArguments) -> Result<()> {
     let plant = plant(&arguments, &data.join("plant"), &stop).await?;
     let mut config = Config { gateways: plant, ..Config::default() };
     config.http.listen = arguments.listen;
+    config.postgres.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    config.postgres.password = Some(Password(PASSWORD.to_owned()));
     let running = Server::start(config, data.clone()).await?;
     let kept = if temporary.is_some() { "removed at the end" } else { "kept" };
     crate::say(&format!(
-        "console: http://{}/\nplant: {} simulated machines, {} h of history\ndata: {} ({kept})\nCtrl-C ends it\n",
+        "console: http://{}/\n{}plant: {} simulated machines, {} h of history\ndata: {} ({kept})\nCtrl-C ends it\n",
         running.address(),
+        running.postgres().map(psql).unwrap_or_default(),
         arguments.machines,
         arguments.history,
         data.display(),
@@ -60,6 +66,11 @@ pub(crate) async fn run(arguments: DemoArguments) -> Result<()> {
     let outcome = crate::serve::until_stopped(running).await;
     stop.cancel();
     outcome
+}
+
+/// How to ask by PostgreSQL's protocol.
+fn psql(address: SocketAddr) -> String {
+    format!("psql: psql postgres://tongmai:{PASSWORD}@{address}/tongmai\n")
 }
 
 /// Starts the machines; returns the gateways to reach them.

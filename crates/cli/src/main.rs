@@ -1,9 +1,13 @@
 //! The program `tongmai`: one command per file, and nothing that a library could not do as well.
 
 mod ask;
+mod backup;
 mod demo;
+mod export;
 mod import;
+mod restore;
 mod serve;
+mod store;
 mod tables;
 
 use std::io::{self, Write};
@@ -32,6 +36,14 @@ enum Command {
     Import(import::ImportArguments),
     /// Ask a question in SQL.
     Sql(ask::SqlArguments),
+    /// Write rows into a Parquet, CSV or JSON Lines file.
+    Export(export::ExportArguments),
+    /// Copy all data at one moment, also while a server writes.
+    Backup(backup::BackupArguments),
+    /// Make a data directory of a backup.
+    Restore(restore::RestoreArguments),
+    /// Look after a data directory: verify, repair, compact.
+    Store(store::StoreArguments),
     /// Describe the tables and columns that can be asked for.
     Tables(tables::TablesArguments),
     /// Print a commented configuration to begin with.
@@ -72,6 +84,10 @@ async fn run(command: Command) -> Result<()> {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Import(arguments) => import::run(arguments).await,
         Command::Sql(arguments) => ask::run(arguments).await,
+        Command::Export(arguments) => export::run(arguments).await,
+        Command::Backup(arguments) => backup::run(arguments).await,
+        Command::Restore(arguments) => restore::run(arguments).await,
+        Command::Store(arguments) => store::run(arguments).await,
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Config => say(server::config::EXAMPLE),
         Command::Docs { document: Document::Configuration } => say(&server::manual::configuration()),
@@ -91,9 +107,19 @@ fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// What a command fails with whose other failures mean something else.
+#[derive(Debug)]
+struct CannotRead;
+
+impl std::fmt::Display for CannotRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the data directory cannot be read")
+    }
+}
+
 fn failed(error: &anyhow::Error) -> ExitCode {
     let _ = writeln!(io::stderr(), "error: {error:#}");
-    ExitCode::FAILURE
+    if error.is::<CannotRead>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
 /// Servers tell what they do, commands only what goes wrong; `TONGMAI_LOG` says otherwise.

@@ -32,6 +32,9 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<()> {
     }
     let running = Server::start(config, arguments.data).await?;
     crate::say(&format!("console: http://{}/\n", running.address()))?;
+    if let Some(address) = running.postgres() {
+        crate::say(&format!("postgres: {address}\n"))?;
+    }
     until_stopped(running).await
 }
 

@@ -1,10 +1,19 @@
 //! The configuration file, `tongmai.toml`. The comments of these structs are its manual: see [`crate::manual`].
 
+mod postgres;
+mod store;
+mod write;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub(crate) use self::postgres::{PASSWORD_RULE, is_password};
+pub use self::postgres::{Password, PostgresConfig};
+pub use self::store::{BackupConfig, HoldConfig, LimitsConfig, RetentionConfig, StoreConfig};
+pub use self::write::WriteConfig;
 
 /// A commented configuration to begin with.
 pub const EXAMPLE: &str = include_str!("../../../docs/tongmai.example.toml");
@@ -15,10 +24,19 @@ pub const EXAMPLE: &str = include_str!("../../../docs/tongmai.example.toml");
 pub struct Config {
     /// Where the console and the HTTP API are served.
     pub http: HttpConfig,
+    /// What the program may take.
+    pub limits: LimitsConfig,
     /// How data are kept.
     pub store: StoreConfig,
+    /// Where a running server writes backups.
+    pub backup: BackupConfig,
     /// What a question may take.
     pub query: QueryConfig,
+    /// What others may send by themselves: line protocol and Prometheus remote write.
+    pub write: WriteConfig,
+    /// Questions by PostgreSQL's protocol, as `psql`, Grafana and database drivers ask them. What `[query]` allows holds
+    /// here too, except for the number of rows, which are sent as they come.
+    pub postgres: PostgresConfig,
     /// The sources: one `[[gateways]]` section for each.
     pub gateways: Vec<GatewayConfig>,
 }
@@ -41,32 +59,13 @@ impl Default for HttpConfig {
     }
 }
 
-/// How data are kept.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct StoreConfig {
-    /// Rows kept in memory before they are written to a segment. Twice as many are the most there will be.
-    pub hot_rows_max: usize,
-    /// Bytes of log before rows in memory are written to a segment.
-    pub log_bytes_max: u64,
-    /// Seconds after which rows in memory are written to a segment in any case.
-    pub seal_interval_secs: u64,
-    /// Bytes of rejected input kept for inspection, for each gateway.
-    pub quarantine_bytes_max: u64,
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self { hot_rows_max: 262_144, log_bytes_max: 64 << 20, seal_interval_secs: 900, quarantine_bytes_max: 4 << 20 }
-    }
-}
-
 /// What a question may take.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueryConfig {
-    /// Bytes of memory for all questions together; what needs more is written to temporary files, or refused.
-    pub memory_bytes_max: usize,
+    /// Bytes of memory for all questions together; what needs more is written to temporary files, or refused. Left out,
+    /// a quarter of `limits.memory_bytes_max`.
+    pub memory_bytes_max: Option<usize>,
     /// Rows of one answer.
     pub rows_max: usize,
     /// Bytes of one answer in memory.
@@ -80,7 +79,7 @@ pub struct QueryConfig {
 impl Default for QueryConfig {
     fn default() -> Self {
         Self {
-            memory_bytes_max: 256 << 20,
+            memory_bytes_max: None,
             rows_max: 100_000,
             answer_bytes_max: 64 << 20,
             timeout_secs: 30,
@@ -204,6 +203,9 @@ impl Config {
                 shdr.devices = folder.join(&shdr.devices);
             }
         }
+        for path in [&mut config.postgres.password_file, &mut config.backup.dir].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
         config.check()?;
         Ok(config)
     }
@@ -222,6 +224,7 @@ impl Config {
                  something else keeps strangers out"
             ));
         }
+        self.postgres.check()?;
         for (place, gateway) in self.gateways.iter().enumerate() {
             let name = gateway.name();
             let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -230,7 +233,9 @@ impl Config {
                     "gateways[{place}].name = \"{name}\": expected 1 to 64 letters, digits, `-`, `_` or `.`"
                 ));
             }
-            if name == crate::own::NAME || self.gateways[..place].iter().any(|other| other.name() == name) {
+            let built_in =
+                [crate::own::NAME, crate::receive::LINE_PROTOCOL, crate::receive::REMOTE_WRITE].contains(&name);
+            if built_in || self.gateways[..place].iter().any(|other| other.name() == name) {
                 return invalid(format!("gateways[{place}].name = \"{name}\" is taken: names have to be unique"));
             }
             let (GatewayConfig::MtconnectShdr(ShdrConfig { profile, .. })
@@ -244,6 +249,9 @@ impl Config {
         if self.query.concurrent_max == 0 || self.store.hot_rows_max == 0 || self.store.seal_interval_secs == 0 {
             return invalid("concurrent_max, hot_rows_max and seal_interval_secs have to be at least 1".to_owned());
         }
+        self.write.check()?;
+        self.limits.check()?;
+        self.store.plan()?;
         Ok(())
     }
 }
@@ -276,12 +284,27 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_not_shown() {
+        let config = check("[postgres]\nlisten = \"127.0.0.1:5433\"\npassword = \"long enough\"\n").unwrap();
+        assert!(!format!("{config:?}").contains("long enough"));
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_place() {
         let gateway = "[[gateways]]\nkind = \"mtconnect-agent\"\nurl = \"http://a\"\nname = ";
         for (text, expected) in [
             ("[htp]\n", "unknown field `htp`"),
+            ("[write]\ntoken = \"two words\"\n", "write.token"),
+            ("[limits]\nmemory_bytes_max = 1000\n", "limits.memory_bytes_max"),
+            ("[[store.retention]]\n", "store.retention[0]"),
+            ("[write]\nfields_max = 10000\n", "at most 8192"),
+            (&format!("{gateway}\"line-protocol\"\n"), "is taken"),
             ("[http]\nlisten = \"nonsense\"\n", "line 2"),
             ("[http]\nlisten = \"0.0.0.0:7878\"\n", "whoever reaches it can read everything"),
+            ("[postgres]\nlisten = \"0.0.0.0:5433\"\npassword = \"long enough\"\n", "not encrypted"),
+            ("[postgres]\nlisten = \"127.0.0.1:5433\"\n", "postgres.password"),
+            ("[postgres]\nlisten = \"127.0.0.1:5433\"\npassword = \"short\"\n", "printable characters"),
+            ("[postgres]\nlisten = \"127.0.0.1:5433\"\npassword = \"密码密码密码\"\n", "printable characters"),
             (&format!("{gateway}\"a b\"\n"), "gateways[0].name"),
             (&format!("{gateway}\"a\"\n{gateway}\"a\"\n"), "is taken"),
             (&format!("{gateway}\"a\"\nprofile = \"observations\"\n"), "built-in table"),

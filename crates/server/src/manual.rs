@@ -33,6 +33,12 @@ pub fn configuration() -> String {
         } else {
             let _ = write!(text, "\n## `[{section}]`\n\n{}\n\n", paragraph(property));
             keys(&mut text, described);
+            for (name, list) in lists(described) {
+                let _ = write!(text, "\n### `[[{section}.{name}]]`\n\n");
+                let items = resolve(&list["items"], definitions);
+                let _ = write!(text, "{}\n\n", paragraph(items));
+                keys(&mut text, items);
+            }
         }
     }
     text
@@ -44,6 +50,12 @@ fn resolve<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Va
     name.and_then(|name| definitions.get(name)).unwrap_or(schema)
 }
 
+/// The keys of a section that are sections themselves, any number of them.
+fn lists(section: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let properties = section["properties"].as_object().into_iter().flatten();
+    properties.filter(|(_, property)| property["items"].get("$ref").is_some())
+}
+
 fn paragraph(schema: &Value) -> String {
     schema["description"].as_str().unwrap_or_default().replace('\n', " ")
 }
@@ -52,7 +64,7 @@ fn keys(text: &mut String, section: &Value) {
     text.push_str("| key | type | default | |\n|---|---|---|---|\n");
     let required = |key: &str| section["required"].as_array().is_some_and(|keys| keys.iter().any(|one| one == key));
     for (key, property) in section["properties"].as_object().into_iter().flatten() {
-        if key == "kind" {
+        if key == "kind" || lists(section).any(|(list, _)| list == key) {
             continue;
         }
         let kind = match &property["type"] {
@@ -79,6 +91,8 @@ mod tests {
             "`kind = \"mtconnect-agent\"`",
             "| `listen` | string | `\"127.0.0.1:7878\"` |",
             "| `url` | string | required |",
+            "### `[[store.holds]]`",
+            "| `reason` | string | required |",
         ] {
             assert!(manual.contains(expected), "{expected} in\n{manual}");
         }

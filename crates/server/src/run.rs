@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::{Ingest, Quarantine};
+use gateway::{Ingest, Link, Quarantine};
 use model::Clock;
 use query::{Engine, QueryError};
-use store::{OpenError, Store, StoreOptions, SystemDisk};
+use store::{OpenError, Plan, Store, StoreOptions, SystemDisk};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
@@ -17,10 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::SystemClock;
 use crate::config::{Config, ConfigError};
+use crate::http::backup::Backups;
+use crate::http::write::Writing;
 use crate::http::{self, App};
 use crate::ingest::StoreIngest;
 use crate::live::Live;
+use crate::postgres;
 use crate::quarantine::FileQuarantine;
+use crate::receive::{self, Receivers};
 use crate::sources::Sources;
 
 /// How long open requests may take when the server ends.
@@ -37,6 +41,14 @@ pub enum ServeError {
         "failed to listen on {address}: is another Tongmai running there? `http.listen` (or --listen) names another address"
     )]
     Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address of PostgreSQL's protocol is taken, or not ours.
+    #[error("failed to listen on {address} for PostgreSQL's protocol: `postgres.listen` names another address")]
+    ListenPostgres {
         /// The address.
         address: SocketAddr,
         /// Why.
@@ -64,6 +76,7 @@ pub struct Server;
 /// A server that runs.
 pub struct Running {
     address: SocketAddr,
+    postgres: Option<SocketAddr>,
     stop: CancellationToken,
     served: JoinHandle<io::Result<()>>,
     tasks: Vec<JoinHandle<()>>,
@@ -80,6 +93,8 @@ impl Server {
         let address = config.http.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
+        let postgres = postgres::listen(&config.postgres)?;
+        let postgres_address = postgres.as_ref().map(|postgres| postgres.address);
         let store = Arc::new(open(&config, data.clone()).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let quarantine = Arc::new(FileQuarantine::new(
@@ -91,36 +106,52 @@ impl Server {
         let live = Live::new();
         let ingest: Arc<dyn Ingest> = Arc::new(StoreIngest(Arc::clone(&store)));
         let keeper: Arc<dyn Quarantine> = Arc::<FileQuarantine>::clone(&quarantine);
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(live.clone().run(Arc::clone(&store), stop.clone())),
-            tokio::spawn(seal_now_and_then(
+            tokio::spawn(keep(
                 Arc::clone(&store),
                 Duration::from_secs(config.store.seal_interval_secs),
+                config.store.plan().map_err(ServeError::Config)?,
+                Arc::clone(&clock),
                 stop.clone(),
             )),
         ];
+        let mut sources = Sources::start(&config.gateways, &store, &ingest, &keeper, &clock, &stop);
+        let [lines, samples] = [receive::LINE_PROTOCOL, receive::REMOTE_WRITE].map(|name| {
+            let link = Link::new(name, Arc::clone(&ingest), Arc::clone(&keeper), Arc::clone(&clock), stop.clone());
+            sources.wait(name, link.clone());
+            link
+        });
+        let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines, samples);
+        let query_bytes_max = config.query.memory_bytes_max.unwrap_or(config.limits.share());
         let app = Arc::new(App {
-            engine: Engine::new(config.query.memory_bytes_max).map_err(ServeError::Query)?,
-            questions: Semaphore::new(config.query.concurrent_max),
+            engine: Arc::new(Engine::new(query_bytes_max).map_err(ServeError::Query)?),
+            questions: Arc::new(Semaphore::new(config.query.concurrent_max)),
             limits: config.query,
-            sources: Sources::start(&config.gateways, &store, &ingest, &keeper, &clock, &stop),
+            sources,
+            writing: Writing::new(receivers, config.write, !address.ip().is_loopback()),
+            backups: Backups::new(config.backup.dir),
             store,
             clock,
             quarantine,
             live,
             stop: stop.clone(),
         });
+        if let Some(postgres) = postgres {
+            tasks.push(tokio::spawn(postgres.serve(postgres::service(&app), stop.clone())));
+        }
         let router = http::router(Arc::clone(&app), !config.http.allow_remote_without_accounts);
         let stopped = stop.clone().cancelled_owned();
         let served = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
         tracing::info!(%address, data = %data.display(), "serving");
-        Ok(Running { address, stop, served, tasks, app })
+        Ok(Running { address, postgres: postgres_address, stop, served, tasks, app })
     }
 }
 
 async fn open(config: &Config, data: PathBuf) -> Result<Store, ServeError> {
     let options = StoreOptions {
         hot_rows_max: config.store.hot_rows_max,
+        hot_bytes_max: config.store.hot_bytes_max.unwrap_or(config.limits.share()),
         log_bytes_max: config.store.log_bytes_max,
         ..StoreOptions::new(data.clone())
     };
@@ -134,7 +165,10 @@ async fn open(config: &Config, data: PathBuf) -> Result<Store, ServeError> {
     Ok(store)
 }
 
-async fn seal_now_and_then(store: Arc<Store>, interval: Duration, stop: CancellationToken) {
+/// Every `interval`: rows in memory become segments, segments are merged where that pays, and what `plan` no longer keeps
+/// is forgotten.
+async fn keep(store: Arc<Store>, interval: Duration, plan: Plan, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    warn_of_unknown_profiles(&store, &plan);
     loop {
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
@@ -143,6 +177,21 @@ async fn seal_now_and_then(store: Arc<Store>, interval: Duration, stop: Cancella
         if let Err(error) = store.seal().await {
             tracing::warn!(%error, "rows in memory could not be written to segments");
         }
+        if let Err(error) = store.maintain(clock.now(), plan.clone()).await {
+            tracing::warn!(%error, "segments could not be looked after");
+        }
+    }
+}
+
+/// A hold that names no profile there is protects nothing: somebody may have mistyped it.
+fn warn_of_unknown_profiles(store: &Store, plan: &Plan) {
+    let snapshot = store.snapshot();
+    let held = plan.holds.iter().filter_map(|hold| hold.profile.as_deref());
+    let forgotten = plan.retention.iter().filter_map(|retention| retention.profile.as_deref());
+    for profile in held.chain(forgotten) {
+        if !snapshot.tables.iter().any(|table| table.profile.id() == profile) {
+            tracing::warn!(profile, "a hold or a retention is for a profile that is not there");
+        }
     }
 }
 
@@ -150,6 +199,11 @@ impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it speaks PostgreSQL's protocol, if it does.
+    pub fn postgres(&self) -> Option<SocketAddr> {
+        self.postgres
     }
 
     /// Ends it: gateways first, then what they delivered is made durable, then the rest.
@@ -167,7 +221,9 @@ impl Running {
         let mut app = app;
         for _ in 0..50 {
             match Arc::try_unwrap(app) {
-                Ok(App { sources, store, .. }) => {
+                Ok(App { sources, store, writing, .. }) => {
+                    // It holds the way into the store.
+                    drop(writing);
                     sources.ended().await;
                     close(store).await;
                     return;

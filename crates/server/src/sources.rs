@@ -22,6 +22,8 @@ struct Source {
     kind: &'static str,
     address: String,
     link: Link,
+    /// It waits for what others send, and is not worth telling before something has come.
+    waits: bool,
 }
 
 /// How one gateway is doing.
@@ -72,11 +74,16 @@ impl Sources {
     }
 
     fn run(&mut self, kind: &'static str, address: &str, link: Link, made: Result<Box<dyn Gateway>, GatewayError>) {
-        self.sources.push(Source { kind, address: address.to_owned(), link: link.clone() });
+        self.sources.push(Source { kind, address: address.to_owned(), link: link.clone(), waits: false });
         match made {
             Ok(gateway) => drop(self.tasks.spawn(async move { supervise(&*gateway, &link).await })),
             Err(error) => link.report(Connection::Failed(error.to_string())),
         }
+    }
+
+    /// Adds one that waits for what others send, and so needs no running.
+    pub(crate) fn wait(&mut self, kind: &'static str, link: Link) {
+        self.sources.push(Source { kind, address: String::new(), link, waits: true });
     }
 
     /// How all of them are doing.
@@ -88,7 +95,9 @@ impl Sources {
             status: source.link.status(),
             tally: source.link.counters().tally(),
         };
-        self.sources.iter().map(report).collect()
+        let told = |report: &SourceReport, waits: bool| !waits || report.tally.last_received.is_some();
+        let reports = self.sources.iter().map(|source| (report(source), source.waits));
+        reports.filter(|(report, waits)| told(report, *waits)).map(|(report, _)| report).collect()
     }
 
     /// Waits until all have ended; they have been told to.

@@ -87,7 +87,7 @@ fn segments_are_read_by_other_tools_as_they_are() {
 }
 
 /// What `script` says of `path`, in the Python that `cargo xtask test` names; `None` where it lacks the package.
-fn read_by(package: &str, script: &str, path: &Path) -> Option<String> {
+pub(crate) fn read_by(package: &str, script: &str, path: &Path) -> Option<String> {
     let python = std::env::var_os("TONGMAI_PYTHON").unwrap_or_else(|| "python3".into());
     match Command::new(python).arg("-c").arg(script).arg(path).output() {
         Ok(read) if read.status.success() => Some(String::from_utf8_lossy(&read.stdout).trim().to_owned()),

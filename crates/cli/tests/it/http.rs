@@ -34,6 +34,35 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, Value) {
     answer(address, &format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"))
 }
 
+/// Status of `DELETE path`.
+#[track_caller]
+pub(crate) fn delete(address: SocketAddr, path: &str) -> u16 {
+    let mut text = String::new();
+    let stream = ask(address, &format!("DELETE {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"));
+    let read = stream.and_then(|mut stream| stream.read_to_string(&mut text));
+    read.unwrap_or_else(|error| panic!("DELETE {path}: {error}"));
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.unwrap_or_else(|| panic!("DELETE {path}: no status in `{text}`"))
+}
+
+/// Asks `query` and does not wait for the answer.
+#[track_caller]
+pub(crate) fn begin_sql(address: SocketAddr, query: &str) -> TcpStream {
+    let body = json!({ "query": query }).to_string();
+    let head = "POST /api/v1/sql HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json";
+    let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    ask(address, &request).unwrap_or_else(|error| panic!("{query}: {error}"))
+}
+
+/// Status and text of the answer to `POST path`; none where nobody answers.
+pub(crate) fn try_post(address: SocketAddr, path: &str, content_type: &str, body: &str) -> Option<(u16, String)> {
+    let head = format!("POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: {content_type}");
+    let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let mut text = String::new();
+    ask(address, &request).ok()?.read_to_string(&mut text).ok()?;
+    Some((text.split(' ').nth(1)?.parse().ok()?, text))
+}
+
 /// The rows of the answer to `query`.
 #[track_caller]
 pub(crate) fn sql(address: SocketAddr, query: &str) -> Vec<Vec<Value>> {

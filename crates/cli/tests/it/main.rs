@@ -4,7 +4,8 @@
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
-//! | `TONGMAI_KILLS` | 50 | how often the tests of `kill_import` and `kill_live` kill the program; 2000 for a long night |
+//! | `TONGMAI_KILLS` | 50 | how often the tests of `kill_import`, `kill_live` and `kill_write` kill the program; 2000 for a long night |
+//! | `TONGMAI_BACKUP_KILLS` | 10 | how often `keeping` kills a server in the middle of a backup |
 //! | `TONGMAI_SEED` | 7 | decides the moments of the kills |
 //! | `TONGMAI_BLESS` | unset | when set, golden files are written anew instead of compared |
 //!
@@ -16,14 +17,22 @@
 mod adapter;
 mod answers;
 mod bad_input;
+mod export;
 mod full_disk;
 mod golden;
 mod http;
+mod keeping;
 mod kill_import;
 mod kill_live;
+mod kill_write;
 mod lathe;
 mod mistakes;
+mod postgres;
 mod program;
+mod queries;
+mod reading;
 mod readme;
 mod real_log;
 mod served;
+mod store;
+mod write;

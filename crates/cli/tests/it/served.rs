@@ -21,6 +21,7 @@ pub(crate) struct Served {
     child: Child,
     addresses: mpsc::Receiver<SocketAddr>,
     address: Option<SocketAddr>,
+    postgres: mpsc::Receiver<SocketAddr>,
     stderr: Option<JoinHandle<String>>,
 }
 
@@ -33,10 +34,13 @@ impl Served {
         let stdout = child.stdout.take().expect("the output is a pipe");
         let mut stderr = child.stderr.take().expect("the output is a pipe");
         let (sender, addresses) = mpsc::sync_channel(1);
+        let (postgres_sender, postgres) = mpsc::sync_channel(1);
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let address = line.strip_prefix("console: http://").and_then(|rest| rest.strip_suffix('/'));
                 address.and_then(|address| address.parse().ok()).map(|address| sender.send(address));
+                let address = line.strip_prefix("postgres: ").and_then(|address| address.parse().ok());
+                address.map(|address| postgres_sender.send(address));
             }
         });
         let stderr = thread::spawn(move || {
@@ -44,7 +48,7 @@ impl Served {
             let _ = stderr.read_to_end(&mut bytes);
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        Self { child, addresses, address: None, stderr: Some(stderr) }
+        Self { child, addresses, address: None, postgres, stderr: Some(stderr) }
     }
 
     /// Starts a server and waits until it listens.
@@ -67,6 +71,17 @@ impl Served {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address.expect("it listens")
+    }
+
+    /// Where it speaks PostgreSQL's protocol; asked once.
+    #[track_caller]
+    pub(crate) fn postgres(&self) -> SocketAddr {
+        self.postgres.recv_timeout(WAIT_MAX).expect("it speaks PostgreSQL's protocol")
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it as a power cut would, as far as a process can; returns what it logged.

@@ -26,6 +26,14 @@ impl ApiError {
         Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
     }
 
+    pub(crate) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, code, message: message.into() }
+    }
+
+    pub(crate) fn failed(code: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code, message: message.into() }
+    }
+
     pub(crate) fn not_found(code: &'static str, message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, code, message: message.into() }
     }
@@ -37,6 +45,8 @@ impl From<QueryError> for ApiError {
             QueryError::Invalid(_) => StatusCode::BAD_REQUEST,
             QueryError::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
             QueryError::Memory { .. } | QueryError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            QueryError::Cancelled => StatusCode::CONFLICT,
+            QueryError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self { status, code: error.code(), message: error.to_string() }

@@ -4,19 +4,22 @@
 pub(crate) mod observation;
 
 mod assets;
+pub(crate) mod backup;
 mod changes;
 mod console;
 mod error;
 mod history;
+mod queries;
 mod sources;
 mod sql;
 mod status;
+pub(crate) mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use model::Clock;
 use query::Engine;
 use store::Store;
@@ -32,13 +35,15 @@ use crate::sources::Sources;
 /// What handlers share.
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
-    pub(crate) engine: Engine,
-    pub(crate) questions: Semaphore,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) questions: Arc<Semaphore>,
     pub(crate) limits: QueryConfig,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sources: Sources,
     pub(crate) quarantine: Arc<FileQuarantine>,
     pub(crate) live: Live,
+    pub(crate) writing: write::Writing,
+    pub(crate) backups: backup::Backups,
     /// Cancelled when the server ends.
     pub(crate) stop: CancellationToken,
 }
@@ -69,8 +74,15 @@ const BODY_BYTES_MAX: usize = 1 << 20;
         sources::gateways,
         sources::rejections,
         sql::sql,
+        queries::queries,
+        queries::cancel,
+        backup::backup,
         status::health,
         status::metrics,
+        write::write_v1,
+        write::write_v2,
+        write::remote_write,
+        write::ping,
     )
 )]
 struct Api;
@@ -92,11 +104,15 @@ pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
         .route("/api/v1/gateways", get(sources::gateways))
         .route("/api/v1/rejections", get(sources::rejections))
         .route("/api/v1/sql", post(sql::sql))
+        .route("/api/v1/queries", get(queries::queries))
+        .route("/api/v1/queries/{id}", delete(queries::cancel))
+        .route("/api/v1/backups", post(backup::backup))
         .route("/api/v1/openapi.json", get(|| async { ([("content-type", "application/json")], openapi()) }))
         .route("/health", get(status::health))
         .route("/metrics", get(status::metrics))
         .fallback(console::asset)
-        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX));
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .merge(write::routes());
     let routes =
         if loopback_only { routes.layer(axum::middleware::from_fn(error::loopback_host_only)) } else { routes };
     routes.with_state(app)

@@ -20,7 +20,7 @@ pub(crate) struct Gateways {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Gateway {
     name: String,
-    /// `mtconnect-shdr`, `mtconnect-agent`, or `self` for the server's own health.
+    /// `mtconnect-shdr`, `mtconnect-agent`, `line-protocol`, `remote-write`, or `self` for the server's own health.
     #[schema(value_type = String)]
     kind: &'static str,
     /// Where the source is.
