@@ -25,6 +25,11 @@ pub(crate) const CHROMIUM: Program =
     Program { names: &["chromium", "chromium-browser", "google-chrome"], debian: "chromium" };
 /// Checks XML documents against the schemas of their standards.
 pub(crate) const XMLLINT: Program = Program { names: &["xmllint"], debian: "libxml2-utils" };
+/// Scrapes and sends by Prometheus remote write.
+pub(crate) const VMAGENT: Program = Program { names: &["vmagent", "vmagent-prod"], debian: "victoria-metrics" };
+
+/// Asks by PostgreSQL's protocol.
+pub(crate) const PSQL: Program = Program { names: &["psql"], debian: "postgresql-client" };
 
 /// A tool that is written in Rust, at the one version whose verdict counts.
 pub(crate) struct Tool {

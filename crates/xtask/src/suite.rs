@@ -24,7 +24,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 
 /// Installs what is missing, and builds the console that goes into the binary.
 pub(crate) fn prepare(workspace: &Workspace, steps: &mut Steps) {
-    steps.run("set-up", || setup::install(&[&setup::CHROMIUM, &setup::XMLLINT]));
+    steps.run("set-up", || setup::install(&[&setup::CHROMIUM, &setup::XMLLINT, &setup::PSQL, &setup::VMAGENT]));
     match setup::node() {
         Ok(_) => steps.run("console build", || console::run(workspace)),
         Err(problem) => steps.skip("console build", &format!("{problem:#}")),
@@ -41,6 +41,12 @@ pub(crate) fn test(workspace: &Workspace, steps: &mut Steps) {
     }
     if setup::find(setup::XMLLINT.names).is_none() {
         steps.skip("tests with xmllint", "xmllint was not found (Debian: libxml2-utils)");
+    }
+    if setup::find(setup::PSQL.names).is_none() {
+        steps.skip("tests with psql", "psql was not found (Debian: postgresql-client)");
+    }
+    if setup::find(setup::VMAGENT.names).is_none() {
+        steps.skip("tests with vmagent", "vmagent was not found (Debian: victoria-metrics)");
     }
     if !workspace.has_built_engine("dev") {
         println!("\nbuilding the tests: the first time usually 5 minutes on 2 cores, most of it DataFusion");
