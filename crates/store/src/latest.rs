@@ -39,9 +39,50 @@ struct Slot {
 pub(crate) struct LatestTable {
     /// By the code of the asset, then by the place of the signal.
     slots: Vec<Vec<Option<Slot>>>,
+    /// By the code of the asset.
+    untold: Vec<Option<Span>>,
+}
+
+/// The first and the last source time of one asset at which something is kept that no slot tells of, since it was ahead
+/// of its receipt: of the times between these, slots do not tell what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+}
+
+impl Span {
+    pub(crate) fn of(time: Timestamp) -> Self {
+        Self { first: time, last: time }
+    }
+
+    pub(crate) fn extend(&mut self, time: Timestamp) {
+        (self.first, self.last) = (self.first.min(time), self.last.max(time));
+    }
 }
 
 impl LatestTable {
+    /// Whether nothing of this signal, time and sequence can have been kept before: it is later than all that was
+    /// applied, and not among the times that no slot tells of.
+    pub(crate) fn is_news(&self, asset: u32, signal: u16, key: (Timestamp, u32)) -> bool {
+        self.newest(asset, signal).is_none_or(|newest| key > newest)
+            && self.untold(asset).is_none_or(|untold| !(untold.first..=untold.last).contains(&key.0))
+    }
+
+    /// The source times of an asset that no slot tells of.
+    pub(crate) fn untold(&self, asset: u32) -> Option<Span> {
+        *self.untold.get(asset as usize)?
+    }
+
+    /// Notes that something is kept of `time` that is never the latest.
+    pub(crate) fn see_untold(&mut self, asset: u32, time: Timestamp) {
+        let asset = asset as usize;
+        if self.untold.len() <= asset {
+            self.untold.resize(asset + 1, None);
+        }
+        self.untold[asset].get_or_insert(Span::of(time)).extend(time);
+    }
+
     /// The newest (time, sequence) of a signal, in all that was ever applied.
     pub(crate) fn newest(&self, asset: u32, signal: u16) -> Option<(Timestamp, u32)> {
         self.slots.get(asset as usize)?.get(usize::from(signal))?.as_ref().map(|slot| slot.newest)

@@ -175,9 +175,9 @@ impl Table {
         self.sealed_keys.find(&self.segments, late, &mut codes)
     }
 
-    /// Whether a change is newer than all before it of its signal.
-    fn is_newest(&self, asset: u32, key: RowKey, received: Timestamp) -> bool {
-        !is_ahead(key.1, received) && self.latest.newest(asset, key.0).is_none_or(|newest| (key.1, key.2) > newest)
+    /// Whether a change cannot have been kept before, as its time tells.
+    fn is_news(&self, asset: u32, (signal, time, sequence): RowKey) -> bool {
+        self.latest.is_news(asset, signal, (time, sequence))
     }
 
     /// The changes with the next sequences where they contradict what is current at the very same time: a source that
@@ -231,14 +231,14 @@ impl Table {
             (asset, (signal, changes.time[row], changes.sequence[row]))
         };
         let late: Vec<_> = (0..changes.len()).map(row_key).collect();
-        let late = late.into_iter().filter(|(asset, key)| !self.is_newest(*asset, *key, batch.received));
+        let late = late.into_iter().filter(|(asset, key)| !self.is_news(*asset, *key));
         let late: Vec<_> = late.collect();
         let sealed = self.in_segments(late.into_iter());
         for row in 0..changes.len() {
             let (asset, key) = row_key(row);
             let signal = key.0;
             let statistic = statistics.next_if(|(place, _)| *place as usize == row).map(|(_, statistic)| statistic);
-            let mut new = self.is_newest(asset, key, batch.received);
+            let mut new = self.is_news(asset, key);
             if !new && !sealed.contains(&(asset, key)) {
                 self.watch(&[asset]);
                 new = !self.is_hot(asset, key);
@@ -251,7 +251,7 @@ impl Table {
                 builder.push(asset, signal, batch.received, changes, row, statistic.map(|statistic| &**statistic));
             }
             if is_ahead(key.1, batch.received) {
-                // Kept, and that is all.
+                self.latest.see_untold(asset, key.1);
             } else if adds_up(profile.signal(signal).kind) {
                 self.latest.apply(asset, observation(changes, row, signal), batch.received);
             } else {

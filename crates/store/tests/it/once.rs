@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use model::Timestamp;
 use proptest::prelude::*;
 
-use crate::press::{Row, batch, open, profile, rows, submit, wait};
+use crate::press::{Row, batch, batch_received, open, profile, rows, submit, wait};
 
 #[test]
 fn a_clock_that_was_wrong_once_hides_nothing_that_comes_after() {
@@ -26,6 +27,30 @@ fn a_clock_that_was_wrong_once_hides_nothing_that_comes_after() {
     assert_eq!(latest(&store), model::Value::Number(4.0));
     assert_eq!(rows(&store.snapshot()).len(), 5);
     store.close();
+}
+
+#[test]
+fn a_change_that_was_ahead_when_it_came_is_a_repeat_when_it_comes_again_later() {
+    for sealed in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let press = profile();
+        let store = open(dir.path());
+        let at = |hours: f64| Timestamp::from_millis((hours * 3_600_000.0) as i64);
+        let (now, ahead) = ((1, 0, 3_600 * 10, 0, 1.0), (1, 0, 3_600 * 12, 0, 2.0));
+        assert_eq!(submit(&store, batch_received(&press, at(10.0), &[now, ahead])).unwrap().accepted, 2);
+        if sealed {
+            wait(store.seal()).unwrap();
+        }
+        // By now its time can be believed, and is later than all that could be before.
+        for received in [11.5, 12.5] {
+            let receipt = submit(&store, batch_received(&press, at(received), &[ahead])).unwrap();
+            assert_eq!(receipt.duplicates, 1, "sealed: {sealed}, received at {received}");
+        }
+        let between = (1, 0, 3_600 * 11, 0, 3.0);
+        assert_eq!(submit(&store, batch_received(&press, at(12.5), &[between, ahead])).unwrap().accepted, 1);
+        assert_eq!(rows(&store.snapshot()), [now, between, ahead]);
+        store.close();
+    }
 }
 
 #[derive(Debug, Clone)]

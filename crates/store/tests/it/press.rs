@@ -21,6 +21,10 @@ pub(crate) fn profile() -> Arc<Profile> {
 }
 
 pub(crate) fn batch(profile: &Arc<Profile>, rows: &[Row]) -> Arc<Batch> {
+    batch_received(profile, RECEIVED, rows)
+}
+
+pub(crate) fn batch_received(profile: &Arc<Profile>, received: Timestamp, rows: &[Row]) -> Arc<Batch> {
     let mut changes = Changes::default();
     for (asset, signal, second, sequence, value) in rows {
         let asset = changes.intern(&format!("machine/p{asset}").parse().unwrap());
@@ -34,7 +38,7 @@ pub(crate) fn batch(profile: &Arc<Profile>, rows: &[Row]) -> Arc<Batch> {
         };
         changes.push(asset, observation);
     }
-    Arc::new(Batch::changes(Arc::clone(profile), RECEIVED, changes))
+    Arc::new(Batch::changes(Arc::clone(profile), received, changes))
 }
 
 pub(crate) fn open(dir: &Path) -> Store {
