@@ -13,7 +13,7 @@ use model::{
 use crate::codec::Encoder;
 use crate::disk::{Disk, put_file};
 use crate::log;
-use crate::newest::FrameKey;
+use crate::newest::{FrameKey, UNTOLD};
 use crate::record::{self, Definitions, Record, VALUES_MAX};
 use crate::state::{State, Table};
 
@@ -43,6 +43,9 @@ pub(crate) fn encode(state: &State) -> Vec<u8> {
                 let together = rows.chunk_by(|one, next| one.2 == next.2);
                 for rows in together.flat_map(|rows| rows.chunks(ROWS_MAX)) {
                     encode_rows(&mut framed, number as u32, rows, &|rows| changes(table, rows));
+                }
+                for rows in untold_times(table).chunks(ROWS_MAX) {
+                    encode_rows(&mut framed, number as u32, rows, &|rows| untold_changes(table, rows));
                 }
             }
             Shape::Frames => {
@@ -124,6 +127,27 @@ fn changes(table: &Table, rows: &[Row<'_>]) -> Batch {
         changes.push(asset, (*observation).clone());
     }
     Batch::changes(Arc::clone(table.profile()), rows[0].2, changes)
+}
+
+/// The code of an asset, and the first or the last of its source times that no latest value tells of.
+type UntoldTime = (u32, Timestamp);
+
+fn untold_times(table: &Table) -> Vec<UntoldTime> {
+    let assets = 0..table.assets().ids().len() as u32;
+    let spans = assets.filter_map(|asset| Some((asset, table.latest().untold(asset)?)));
+    spans.flat_map(|(asset, untold)| [(asset, untold.first), (asset, untold.last)]).collect()
+}
+
+/// Changes of which nothing is known but that some are kept of these assets up to and from these times: without them an
+/// asset that was always ahead would not be known at all.
+fn untold_changes(table: &Table, rows: &[UntoldTime]) -> Batch {
+    let mut changes = Changes::default();
+    for (asset, time) in rows {
+        let asset = changes.intern(&table.assets().ids()[*asset as usize]);
+        let (value, quality) = (Value::Absent, Quality::Invalid);
+        changes.push(asset, Observation { signal: 0, time: *time, sequence: 0, quality, value, statistic: None });
+    }
+    Batch::changes(Arc::clone(table.profile()), UNTOLD, changes)
 }
 
 /// When a frame came in, its key, and the code of its asset.

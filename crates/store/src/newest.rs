@@ -191,8 +191,8 @@ impl NewestFrames {
     }
 }
 
-/// In a checkpoint: the time of receipt of a frame of which nothing is known but that it is kept. Every source time is
-/// ahead of it.
+/// In a checkpoint: the time of receipt of a frame or a change of which nothing is known but that it is kept. Every source
+/// time is ahead of it.
 pub(crate) const UNTOLD: Timestamp = Timestamp::MIN;
 
 /// Puts what `row` says of `signal` into its slot, unless something newer stands there. Returns whether it says anything.

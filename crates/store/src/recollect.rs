@@ -13,6 +13,7 @@ use model::{
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::latest::Span;
 use crate::salvage::{self, words};
 use crate::segment::SegmentFile;
 use crate::state::{State, Table, adds_up, is_ahead};
@@ -32,6 +33,8 @@ struct Said {
 struct Collected {
     latest: HashMap<(Arc<AssetId>, SignalIndex), Said>,
     adding: Vec<Said>,
+    /// The source times of changes that were ahead of their receipt.
+    ahead: HashMap<Arc<AssetId>, Span>,
 }
 
 /// Takes the latest values of all tables from their segments. What does not read is passed over, and somebody looks into
@@ -56,6 +59,7 @@ pub(crate) fn recollect(state: &mut State) {
         if table.profile().shape() == Shape::Frames {
             table.see_segments();
         }
+        collected.ahead.iter().for_each(|(asset, ahead)| table.see_untold(asset, *ahead));
     }
     for batch in batches {
         state.restore_latest(&batch).expect("it has the profile of the table");
@@ -111,9 +115,13 @@ impl<'a> Keys<'a> {
 
     /// Asset, source time and receipt of a row whose source time can be believed.
     fn believed(&self, row: usize) -> Option<(Arc<AssetId>, Timestamp, Timestamp)> {
-        let (time, received) = (Timestamp::from_nanos(self.time[row]), Timestamp::from_nanos(self.received[row]));
-        let asset = self.assets[row].clone()?;
+        let (asset, time, received) = self.of_row(row)?;
         (!is_ahead(time, received)).then_some((asset, time, received))
+    }
+
+    fn of_row(&self, row: usize) -> Option<(Arc<AssetId>, Timestamp, Timestamp)> {
+        let (time, received) = (Timestamp::from_nanos(self.time[row]), Timestamp::from_nanos(self.received[row]));
+        Some((self.assets[row].clone()?, time, received))
     }
 }
 
@@ -133,7 +141,11 @@ fn collect_changes(rows: &RecordBatch, profile: &Profile, collected: &mut Collec
     let (signal, quality) = (words(column(rows, "signal")), words(column(rows, "quality")));
     for row in (0..rows.num_rows()).rev() {
         let Some(signal) = signal(row).and_then(|signal| profile.signal_index(signal)) else { continue };
-        let Some((asset, time, received)) = keys.believed(row) else { continue };
+        let Some((asset, time, received)) = keys.of_row(row) else { continue };
+        if is_ahead(time, received) {
+            collected.ahead.entry(asset).or_insert(Span::of(time)).extend(time);
+            continue;
+        }
         let sequence = keys.sequence[row];
         let (key, kind) = ((Arc::clone(&asset), signal), profile.signal(signal).kind);
         if !adds_up(kind) && !collected.is_newer(&key, time, sequence) {

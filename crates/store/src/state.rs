@@ -13,8 +13,8 @@ use model::{AssetId, Batch, Changes, Cursor, Observation, Profile, Rows, Shape, 
 
 use crate::catalog::{self, Assets, Places, Unacceptable};
 use crate::generation::{Generation, RowKey, Words};
-use crate::latest::LatestTable;
-use crate::newest::NewestFrames;
+use crate::latest::{LatestTable, Span};
+use crate::newest::{NewestFrames, UNTOLD};
 use crate::rows::RowsBuilder;
 use crate::salvage;
 use crate::sealed_keys::{Codes, SealedKeys, for_each_sealed_key};
@@ -200,6 +200,13 @@ impl Table {
         sequences.map(|sequence| Changes { sequence, ..changes.clone() })
     }
 
+    /// Notes that rows of `asset` are kept which were ahead of their receipt.
+    pub(crate) fn see_untold(&mut self, asset: &AssetId, ahead: Span) {
+        let asset = self.assets.code(asset);
+        self.latest.see_untold(asset, ahead.first);
+        self.latest.see_untold(asset, ahead.last);
+    }
+
     /// After the latest values were lost: the newest row of every signal is known from the segments all the same.
     pub(crate) fn see_segments(&mut self) {
         let shape = self.profile.shape();
@@ -279,6 +286,10 @@ impl Table {
             Rows::Changes(changes) => {
                 for row in 0..changes.len() {
                     let asset = self.assets.code(changes.asset_of(row));
+                    if batch.received == UNTOLD {
+                        self.latest.see_untold(asset, changes.time[row]);
+                        continue;
+                    }
                     let observation = observation(changes, row, places[usize::from(changes.signal[row])]);
                     self.latest.apply(asset, observation, batch.received);
                 }

@@ -1,6 +1,8 @@
 //! The same row is one row: sent twice, late, out of order, before and after seals and restarts.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use model::Timestamp;
 use proptest::prelude::*;
@@ -49,6 +51,47 @@ fn a_change_that_was_ahead_when_it_came_is_a_repeat_when_it_comes_again_later() 
         let between = (1, 0, 3_600 * 11, 0, 3.0);
         assert_eq!(submit(&store, batch_received(&press, at(12.5), &[between, ahead])).unwrap().accepted, 1);
         assert_eq!(rows(&store.snapshot()), [now, between, ahead]);
+        store.close();
+    }
+}
+
+/// Takes the latest values away, so that they have to be read from segments.
+fn lose_latest(dir: &Path) {
+    for file in fs::read_dir(dir.join("latest")).unwrap() {
+        fs::write(file.unwrap().path(), b"TMLOG\0\0\x01damaged").unwrap();
+    }
+}
+
+#[test]
+fn a_machine_that_is_always_ahead_is_known_after_a_seal_and_a_restart() {
+    for lost in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let press = profile();
+        let hours_ahead = |hours: i64| 1_000 + hours * 3_600;
+        let ahead = [(1, 0, hours_ahead(8), 0, 1.0), (1, 1, hours_ahead(9), 0, 2.0), (1, 0, hours_ahead(10), 0, 3.0)];
+        let mut store = open(dir.path());
+        submit(&store, batch(&press, &ahead)).unwrap();
+        wait(store.seal()).unwrap();
+        for round in 0..2 {
+            if lost {
+                store.close();
+                lose_latest(dir.path());
+                store = open(dir.path());
+            }
+            let snapshots = [store::read(dir.path()).unwrap().0, store.snapshot()];
+            for snapshot in snapshots {
+                let assets: Vec<&str> = snapshot.tables[0].assets.iter().map(model::AssetId::as_str).collect();
+                assert_eq!(assets, ["machine/p1"], "lost: {lost}, round {round}");
+                assert_eq!(rows(&snapshot).len(), 3);
+            }
+            assert_eq!(store.current(None), [], "nothing that is ahead is the latest");
+            // When its time has come, it is still a repeat.
+            let later = Timestamp::from_millis(hours_ahead(12) * 1_000);
+            assert_eq!(submit(&store, batch_received(&press, later, &ahead)).unwrap().duplicates, 3);
+            store.close();
+            store = open(dir.path());
+            wait(store.seal()).unwrap();
+        }
         store.close();
     }
 }
