@@ -1,26 +1,32 @@
 //! The keys of rows that are in segments, for telling late rows from repeats. Of a segment only those row groups are read
-//! that may hold a row in question; what was read is kept at hand, up to a bound. This module must not know of hot rows.
+//! that may hold a row in question; what was read is kept at hand, packed, up to a bound. This module must not know of hot
+//! rows.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::PathBuf;
+mod packed;
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int32Type;
-use model::{Profile, Shape, Timestamp};
+use foldhash::fast::RandomState;
+use model::{Profile, Shape};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
+use self::packed::PackedKeys;
 use crate::catalog::Assets;
 use crate::generation::{RowKey, for_each_key};
 use crate::salvage;
 use crate::segment::{SegmentFile, sort_columns};
 
-/// How many keys are kept at hand; those of one row group at least.
-const KEYS_MAX: usize = 1 << 20;
+/// How many bytes of keys are kept at hand; those of one row group at least. A day of 100 vehicles that speak every second
+/// takes about 35 MB.
+const KEY_BYTES_MAX: usize = 64 << 20;
 /// How many segments are known by the bounds of their row groups.
 const SEGMENTS_MAX: usize = 4_096;
 
@@ -28,9 +34,23 @@ const SEGMENTS_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct SealedKeys {
     bounds: HashMap<PathBuf, Arc<[Bounds]>>,
-    /// Those that were wanted last come first.
-    read: VecDeque<(PathBuf, Option<usize>, SortedKeys)>,
+    /// By segment, then by row group; what can be read of a damaged segment has none.
+    read: HashMap<PathBuf, HashMap<Option<usize>, ReadKeys>>,
+    /// How many bytes all of them take.
+    read_bytes: usize,
+    /// How often keys were asked for.
+    uses: u64,
 }
+
+#[derive(Debug)]
+struct ReadKeys {
+    keys: PackedKeys,
+    /// Which use of all was the last one of these.
+    used: u64,
+}
+
+/// Rows in question, by the code of their asset.
+type Late = HashMap<u32, Vec<RowKey>, RandomState>;
 
 /// What turns words of a segment into codes.
 pub(crate) struct Codes<'a> {
@@ -65,9 +85,10 @@ impl Bounds {
         Self { assets: assets.map(|(min, max)| (min.data().into(), max.data().into())), times }
     }
 
-    fn cover(&self, asset: &str, time: Timestamp) -> bool {
-        self.times.is_none_or(|(min, max)| (min..=max).contains(&time.nanos()))
-            && self.assets.as_ref().is_none_or(|(min, max)| (&**min..=&**max).contains(&asset.as_bytes()))
+    /// Whether one of the rows `keys` of an asset may be there.
+    fn cover(&self, asset: &str, keys: &[RowKey]) -> bool {
+        self.assets.as_ref().is_none_or(|(min, max)| (&**min..=&**max).contains(&asset.as_bytes()))
+            && self.times.is_none_or(|(min, max)| keys.iter().any(|key| (min..=max).contains(&key.1.nanos())))
     }
 }
 
@@ -76,20 +97,21 @@ impl SealedKeys {
     pub(crate) fn find(
         &mut self,
         segments: &[Arc<SegmentFile>],
-        mut late: HashSet<(u32, RowKey)>,
+        late: impl Iterator<Item = (u32, RowKey)>,
         codes: &mut Codes<'_>,
     ) -> HashSet<(u32, RowKey)> {
-        let mut found = HashSet::new();
+        let (mut found, mut by_asset) = (HashSet::new(), Late::default());
+        late.for_each(|(asset, key)| by_asset.entry(asset).or_default().push(key));
         for segment in segments {
-            if !late.iter().any(|(_, key)| segment.covers(key.1)) {
+            if !by_asset.values().flatten().any(|key| segment.covers(key.1)) {
                 continue;
             }
-            if let Err(error) = self.find_in(segment, &mut late, &mut found, codes) {
+            if let Err(error) = self.find_in(segment, &mut by_asset, &mut found, codes) {
                 let path = segment.path.display();
                 tracing::error!(%path, %error, "a segment does not read; late rows are compared with what is left of it");
                 segment.suspect();
                 match self.keys_of(segment, None, codes) {
-                    Ok(keys) => found.extend(late.extract_if(|(asset, key)| keys.contains(*asset, *key))),
+                    Ok(keys) => by_asset.iter_mut().for_each(|(asset, late)| settle(*asset, late, keys, &mut found)),
                     Err(error) => tracing::error!(%path, %error, "nothing is left of the segment to compare with"),
                 }
             }
@@ -101,30 +123,37 @@ impl SealedKeys {
     fn find_in(
         &mut self,
         segment: &SegmentFile,
-        late: &mut HashSet<(u32, RowKey)>,
+        late: &mut Late,
         found: &mut HashSet<(u32, RowKey)>,
         codes: &mut Codes<'_>,
     ) -> Result<(), ParquetError> {
-        let bounds = match self.bounds.get(&segment.path) {
-            Some(bounds) => Arc::clone(bounds),
-            None => {
-                let metadata = ArrowReaderMetadata::load(&segment.open()?, ArrowReaderOptions::new())?;
-                let metadata: &ParquetMetaData = metadata.metadata();
-                let bounds: Arc<[Bounds]> = metadata.row_groups().iter().map(Bounds::of).collect();
-                if self.bounds.len() >= SEGMENTS_MAX {
-                    self.bounds.clear();
-                }
-                self.bounds.insert(segment.path.clone(), Arc::clone(&bounds));
-                bounds
+        for (group, bounds) in self.bounds_of(segment)?.iter().enumerate() {
+            let covered = late
+                .iter_mut()
+                .filter(|(asset, keys)| bounds.cover(codes.assets.ids()[**asset as usize].as_str(), keys));
+            let covered: Vec<(u32, &mut Vec<RowKey>)> = covered.map(|(asset, keys)| (*asset, keys)).collect();
+            if covered.is_empty() {
+                continue;
             }
-        };
-        for (group, bounds) in bounds.iter().enumerate() {
-            if late.iter().any(|(asset, key)| bounds.cover(codes.assets.ids()[*asset as usize].as_str(), key.1)) {
-                let keys = self.keys_of(segment, Some(group), codes)?;
-                found.extend(late.extract_if(|(asset, key)| keys.contains(*asset, *key)));
-            }
+            let keys = self.keys_of(segment, Some(group), codes)?;
+            covered.into_iter().for_each(|(asset, late)| settle(asset, late, keys, found));
         }
         Ok(())
+    }
+
+    /// What the row groups of a segment hold at most.
+    fn bounds_of(&mut self, segment: &SegmentFile) -> Result<Arc<[Bounds]>, ParquetError> {
+        if let Some(bounds) = self.bounds.get(&segment.path) {
+            return Ok(Arc::clone(bounds));
+        }
+        let metadata = ArrowReaderMetadata::load(&segment.open()?, ArrowReaderOptions::new())?;
+        let metadata: &ParquetMetaData = metadata.metadata();
+        let bounds: Arc<[Bounds]> = metadata.row_groups().iter().map(Bounds::of).collect();
+        if self.bounds.len() >= SEGMENTS_MAX {
+            self.bounds.clear();
+        }
+        self.bounds.insert(segment.path.clone(), Arc::clone(&bounds));
+        Ok(bounds)
     }
 
     /// The keys of a row group, or all that can be read of a damaged segment, from memory if they were wanted lately.
@@ -133,51 +162,58 @@ impl SealedKeys {
         segment: &SegmentFile,
         group: Option<usize>,
         codes: &mut Codes<'_>,
-    ) -> Result<&SortedKeys, ParquetError> {
-        let place = self.read.iter().position(|(path, known, _)| *known == group && *path == segment.path);
-        let entry = match place.and_then(|place| self.read.remove(place)) {
-            Some(entry) => entry,
-            None => (segment.path.clone(), group, read_keys(segment, group, codes)?),
-        };
-        self.read.push_front(entry);
-        let mut rows = 0;
-        let kept = self.read.iter().take_while(|(_, _, keys)| {
-            rows += keys.0.len();
-            rows <= KEYS_MAX
-        });
-        let kept = kept.count().max(1);
-        self.read.truncate(kept);
-        Ok(&self.read[0].2)
+    ) -> Result<&PackedKeys, ParquetError> {
+        self.uses += 1;
+        let used = self.uses;
+        let known = self.read.get_mut(&segment.path).and_then(|groups| groups.get_mut(&group));
+        match known {
+            Some(known) => known.used = used,
+            None => {
+                let keys = read_keys(segment, group, codes)?;
+                self.read_bytes += keys.bytes();
+                self.read.entry(segment.path.clone()).or_default().insert(group, ReadKeys { keys, used });
+                while self.read_bytes > KEY_BYTES_MAX && self.forget_oldest(used) {}
+            }
+        }
+        Ok(&self.read[&segment.path][&group].keys)
+    }
+
+    /// Forgets the keys that were wanted the longest time ago, and before the use `now`. Returns whether there are such.
+    fn forget_oldest(&mut self, now: u64) -> bool {
+        let all =
+            self.read.iter().flat_map(|(path, groups)| groups.iter().map(move |(group, read)| (path, group, read)));
+        let oldest = all.filter(|(.., read)| read.used < now).min_by_key(|(.., read)| read.used);
+        let Some((path, group)) = oldest.map(|(path, group, _)| (path.clone(), *group)) else { return false };
+        let groups = self.read.get_mut::<Path>(&path).expect("it was found there");
+        self.read_bytes -= groups.remove(&group).map_or(0, |read| read.keys.bytes());
+        if groups.is_empty() {
+            self.read.remove::<Path>(&path);
+        }
+        true
     }
 }
 
-fn read_keys(segment: &SegmentFile, group: Option<usize>, codes: &mut Codes<'_>) -> Result<SortedKeys, ParquetError> {
+/// Moves those of the rows `late` of an asset that are among `keys` to `found`.
+fn settle(asset: u32, late: &mut Vec<RowKey>, keys: &PackedKeys, found: &mut HashSet<(u32, RowKey)>) {
+    found.extend(late.extract_if(.., |key| keys.contains(asset, *key)).map(|key| (asset, key)));
+}
+
+fn read_keys(segment: &SegmentFile, group: Option<usize>, codes: &mut Codes<'_>) -> Result<PackedKeys, ParquetError> {
     let shape = codes.profile.shape();
-    let Some(group) = group else { return Ok(SortedKeys::new(&salvage::read_keys(segment, shape)?, shape, codes)) };
+    let Some(group) = group else { return Ok(packed_keys(&salvage::read_keys(segment, shape)?, shape, codes)) };
     let builder = ParquetRecordBatchReaderBuilder::try_new(segment.open()?)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), sort_columns(shape).iter().copied());
     let reader = builder.with_projection(mask).with_row_groups(vec![group]).with_batch_size(65_536).build()?;
     let chunks = reader.collect::<Result<Vec<_>, _>>()?;
-    Ok(SortedKeys::new(&chunks, shape, codes))
+    Ok(packed_keys(&chunks, shape, codes))
 }
 
-/// The sorted keys of rows, by asset code.
-#[derive(Debug)]
-struct SortedKeys(Vec<(u32, RowKey)>);
-
-impl SortedKeys {
-    fn new(chunks: &[RecordBatch], shape: Shape, codes: &mut Codes<'_>) -> Self {
-        let mut keys = Vec::new();
-        for chunk in chunks {
-            for_each_sealed_key(chunk, shape, codes, |asset, key| keys.push((asset, key)));
-        }
-        keys.sort_unstable();
-        Self(keys)
+fn packed_keys(chunks: &[RecordBatch], shape: Shape, codes: &mut Codes<'_>) -> PackedKeys {
+    let mut keys = Vec::with_capacity(chunks.iter().map(RecordBatch::num_rows).sum());
+    for chunk in chunks {
+        for_each_sealed_key(chunk, shape, codes, |asset, key| keys.push((asset, key)));
     }
-
-    fn contains(&self, asset: u32, key: RowKey) -> bool {
-        self.0.binary_search(&(asset, key)).is_ok()
-    }
+    PackedKeys::new(&keys)
 }
 
 /// Calls `each` with the code of the asset and the key of every row of a chunk that was read from a segment.

@@ -167,9 +167,9 @@ impl Table {
     /// Which of the rows `late` are in segments.
     fn in_segments(&mut self, late: impl Iterator<Item = (u32, RowKey)>) -> HashSet<(u32, RowKey)> {
         // Most late rows are late by moments only: later than every segment.
-        let late: HashSet<(u32, RowKey)> = late.filter(|(_, key)| key.1 <= self.sealed_until).collect();
-        if late.is_empty() {
-            return late;
+        let mut late = late.filter(|(_, key)| key.1 <= self.sealed_until).peekable();
+        if late.peek().is_none() {
+            return HashSet::new();
         }
         let mut codes = Codes { assets: &mut self.assets, profile: &self.profile };
         self.sealed_keys.find(&self.segments, late, &mut codes)
