@@ -2,7 +2,8 @@
 //!
 //! A row's `sequence` is the place of its first field in the profile, plus 8,192 for each row of the same asset and time
 //! before it that contradicts it. So rows whose fields come one by one, each in a body of its own, are all kept, what is
-//! sent twice is kept once, and rows that begin with the measurement's first field have 0.
+//! sent twice is kept once, and rows that begin with the measurement's first field have 0. A sender that retries may put
+//! lines together otherwise than before: of rows with the same key the store compares what they say.
 
 use std::collections::HashMap;
 use std::sync::Arc;

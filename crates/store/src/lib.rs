@@ -7,8 +7,9 @@
 //! ```
 //!
 //! The same (asset, signal, source time, sequence) of changes, or (asset, source time, sequence) of frames, is one row,
-//! however often and in whatever order it comes. This crate must not know of SQL, HTTP, gateways or any domain, and
-//! never reads a clock: times come with the batches.
+//! however often and in whatever order it comes. A frame with the key of one that is kept, and something to say that no
+//! frame of its asset and time says, is kept under the sequence after the last one of that time. This crate must not know
+//! of SQL, HTTP, gateways or any domain, and never reads a clock: times come with the batches.
 
 mod codec;
 mod disk;
@@ -18,6 +19,7 @@ mod stored;
 
 mod catalog;
 mod generation;
+mod kept;
 mod latest;
 mod newest;
 mod rows;

@@ -1,4 +1,4 @@
-//! What each asset said last in frames: the key of its newest frame and the latest value of each signal, written once per
+//! What each asset said last in frames: the key of its furthest frame and the latest value of each signal, written once per
 //! batch. Knows no tables: it is fed rows that are durable. What changes said last stands in [`crate::latest`].
 
 use std::cmp::Reverse;
@@ -27,10 +27,6 @@ impl Slot {
 /// One asset.
 #[derive(Debug, Clone)]
 struct NewestOfAsset {
-    /// The newest frame whose time can be believed.
-    newest: FrameKey,
-    /// Whether the slots tell all that was said at the time of the newest frame.
-    is_told: bool,
     /// The frame with the latest source time of all, also one that is ahead of its time: what is later is new.
     furthest: FrameKey,
     /// By the place of the signal.
@@ -38,22 +34,13 @@ struct NewestOfAsset {
 }
 
 /// An asset that has said nothing.
-static SILENT: NewestOfAsset =
-    NewestOfAsset { newest: (Timestamp::MIN, 0), is_told: false, furthest: (Timestamp::MIN, 0), slots: Vec::new() };
+static SILENT: NewestOfAsset = NewestOfAsset { furthest: (Timestamp::MIN, 0), slots: Vec::new() };
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct NewestFrames {
     /// By the code of the asset.
     assets: Vec<NewestOfAsset>,
-}
-
-/// Whether a frame's source time can be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Clock {
-    Right,
-    /// What was said is kept, but is never the latest.
-    Ahead,
 }
 
 /// Frames of a batch and how they are kept.
@@ -68,8 +55,14 @@ pub(crate) struct Said<'a> {
 }
 
 impl Said<'_> {
-    fn key(&self, row: u32) -> FrameKey {
+    pub(crate) fn key(&self, row: u32) -> FrameKey {
         (self.frames.time[row as usize], self.sequence[row as usize])
+    }
+
+    /// What `row` says, with the places in the table as signals.
+    pub(crate) fn observations_of(&self, row: u32) -> impl Iterator<Item = Observation> {
+        let observations = self.frames.observations_of(row as usize);
+        observations.map(|one| Observation { signal: self.places[usize::from(one.signal)], ..one })
     }
 }
 
@@ -92,46 +85,9 @@ impl NewestFrames {
     }
 
     /// Notes that the frame `key` is kept.
-    pub(crate) fn see(&mut self, asset: u32, key: FrameKey, clock: Clock) {
-        let known = self.of_mut(asset);
-        if clock == Clock::Right && key > known.newest {
-            // Frames that were ahead of their time are not told, so that there may be one of the same time.
-            known.is_told = key.0 > known.furthest.0 || (known.is_told && key.0 == known.newest.0);
-            known.newest = key;
-        }
-        known.furthest = known.furthest.max(key);
-    }
-
-    /// Notes that frames up to `key` may be kept whose values are not known.
-    pub(crate) fn see_untold(&mut self, asset: u32, key: FrameKey) {
+    pub(crate) fn see(&mut self, asset: u32, key: FrameKey) {
         let known = self.of_mut(asset);
         known.furthest = known.furthest.max(key);
-        known.is_told = false;
-    }
-
-    /// Whether it is known what `asset` said at `time`, the time of its newest frame.
-    pub(crate) fn is_told(&self, asset: u32, time: Timestamp) -> bool {
-        let known = self.of(asset);
-        known.is_told && known.newest.0 == time
-    }
-
-    /// The sequence that a frame is kept under which has the key of one that is kept, of a time that
-    /// [is told](Self::is_told), and yet is no repeat: it contradicts the newest frame, or speaks of a signal that no
-    /// frame of its time spoke of. `None` for repeats.
-    pub(crate) fn successor(&self, asset: u32, said: &Said<'_>, row: u32) -> Option<u32> {
-        let known = self.of(asset);
-        let key = said.key(row);
-        let is_news = said.frames.observations_of(row as usize).any(|observation| {
-            let place = usize::from(said.places[usize::from(observation.signal)]);
-            match known.slots.get(place).and_then(Option::as_ref).filter(|slot| slot.time == key.0) {
-                Some(slot) if key == known.newest => {
-                    slot.quality != observation.quality || !is_same(&slot.value, &observation.value)
-                }
-                Some(_) => false,
-                None => true,
-            }
-        });
-        if is_news { known.newest.1.checked_add(1) } else { None }
     }
 
     /// Takes in what `rows` say: frames of `asset` that are kept and whose time can be believed.
@@ -172,7 +128,7 @@ impl NewestFrames {
         frames.dedup();
         // The newest frame may have said nothing at all; it is kept all the same, and must not be kept again.
         let is_there = frames.iter().any(|(_, key)| *key == known.furthest);
-        if known.furthest > SILENT.furthest && !(is_there && known.is_told) {
+        if known.furthest > SILENT.furthest && !is_there {
             frames.push((UNTOLD, known.furthest));
         }
         frames

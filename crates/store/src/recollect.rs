@@ -169,7 +169,7 @@ fn collect_frames(rows: &RecordBatch, profile: &Profile, collected: &mut Collect
     for row in (0..rows.num_rows()).rev() {
         let Some((asset, time, received)) = keys.believed(row) else { continue };
         let sequence = keys.sequence[row];
-        let exceptions = exceptions(rows, row, profile);
+        let exceptions = exceptions(column(rows, "exceptions"), row, profile);
         for (signal, column) in (0..).zip(&columns) {
             let exception = exceptions.iter().find(|(place, _)| *place == signal).map(|(_, quality)| *quality);
             let key = (Arc::clone(&asset), signal);
@@ -246,8 +246,8 @@ fn statistic(rows: &RecordBatch, row: usize) -> Option<Box<Statistic>> {
 }
 
 /// The signals of a frame whose quality is not good.
-fn exceptions(rows: &RecordBatch, row: usize, profile: &Profile) -> Vec<(SignalIndex, Quality)> {
-    let lists = column(rows, "exceptions").as_list::<i32>();
+pub(crate) fn exceptions(column: &ArrayRef, row: usize, profile: &Profile) -> Vec<(SignalIndex, Quality)> {
+    let lists = column.as_list::<i32>();
     if lists.is_null(row) {
         return Vec::new();
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int32Type;
 use foldhash::fast::RandomState;
-use model::{Profile, Shape};
+use model::{Profile, Shape, Timestamp};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
@@ -21,6 +21,7 @@ use parquet::file::statistics::Statistics;
 use self::packed::PackedKeys;
 use crate::catalog::Assets;
 use crate::generation::{RowKey, for_each_key};
+use crate::newest::FrameKey;
 use crate::salvage;
 use crate::segment::{SegmentFile, sort_columns};
 
@@ -47,6 +48,15 @@ struct ReadKeys {
     keys: PackedKeys,
     /// Which use of all was the last one of these.
     used: u64,
+}
+
+/// Frames in one row group of a segment.
+#[derive(Debug)]
+pub(crate) struct SealedFrames<'a> {
+    pub(crate) segment: &'a SegmentFile,
+    pub(crate) group: usize,
+    /// The place of each in the row group, in order, the code of its asset, and its key.
+    pub(crate) rows: Vec<(u32, u32, FrameKey)>,
 }
 
 /// Rows in question, by the code of their asset.
@@ -139,6 +149,43 @@ impl SealedKeys {
             covered.into_iter().for_each(|(asset, late)| settle(asset, late, keys, found));
         }
         Ok(())
+    }
+
+    /// Calls `each` with the frames in `segments` of the assets and times `wanted`. Those in segments that do not read are
+    /// passed over.
+    pub(crate) fn for_each_frame_of(
+        &mut self,
+        segments: &[Arc<SegmentFile>],
+        wanted: impl Iterator<Item = (u32, Timestamp)>,
+        codes: &mut Codes<'_>,
+        mut each: impl FnMut(&SealedFrames<'_>),
+    ) {
+        let mut by_asset = Late::default();
+        wanted.for_each(|(asset, time)| by_asset.entry(asset).or_default().push((0, time, 0)));
+        for segment in segments {
+            if !by_asset.values().flatten().any(|key| segment.covers(key.1)) {
+                continue;
+            }
+            let Ok(bounds) = self.bounds_of(segment) else { continue };
+            for (group, bounds) in bounds.iter().enumerate() {
+                let mut covered = Vec::new();
+                for (asset, keys) in &by_asset {
+                    if bounds.cover(codes.assets.ids()[*asset as usize].as_str(), keys) {
+                        covered.extend(keys.iter().map(|(_, time, _)| (*asset, *time)));
+                    }
+                }
+                let keys = if covered.is_empty() { None } else { self.keys_of(segment, Some(group), codes).ok() };
+                let Some(keys) = keys else { continue };
+                let rows_of = |(asset, time): (u32, Timestamp)| {
+                    keys.rows_of(asset, 0, time).map(move |(row, sequence)| (row, asset, (time, sequence)))
+                };
+                let mut rows: Vec<_> = covered.into_iter().flat_map(rows_of).collect();
+                rows.sort_unstable();
+                if !rows.is_empty() {
+                    each(&SealedFrames { segment, group, rows });
+                }
+            }
+        }
     }
 
     /// What the row groups of a segment hold at most.

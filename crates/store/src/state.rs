@@ -219,7 +219,7 @@ impl Table {
             for chunk in &chunks {
                 for_each_sealed_key(chunk, shape, &mut codes, |asset, (signal, time, sequence)| match shape {
                     Shape::Changes => self.latest.see(asset, signal, (time, sequence)),
-                    Shape::Frames => self.newest.see_untold(asset, (time, sequence)),
+                    Shape::Frames => self.newest.see(asset, (time, sequence)),
                 });
             }
         }

@@ -3,14 +3,17 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use model::{Batch, Frames, SignalIndex, Timestamp};
 
 use super::{Table, is_ahead};
-use crate::generation::RowKey;
-use crate::newest::{Clock, FrameKey, Said, UNTOLD};
+use crate::generation::{Generation, RowKey};
+use crate::kept::KeptFrames;
+use crate::newest::{FrameKey, Said, UNTOLD};
 use crate::rows::NewFrames;
+use crate::sealed_keys::Codes;
 
 /// Stands for a row where there is none.
 const NO_ROW: u32 = u32::MAX;
@@ -50,10 +53,6 @@ impl<'a> Arrival<'a> {
         (self.frames.time[row], self.sequence[row])
     }
 
-    fn clock(&self, row: usize) -> Clock {
-        if is_ahead(self.frames.time[row], self.received) { Clock::Ahead } else { Clock::Right }
-    }
-
     fn said(&self) -> Said<'_> {
         Said { frames: self.frames, received: self.received, places: self.places, sequence: &self.sequence }
     }
@@ -66,7 +65,7 @@ fn row_key((time, sequence): FrameKey) -> RowKey {
 impl Table {
     /// Keeps the rows of `frames` that are new; says which these are unless all are.
     pub(super) fn apply_frames(&mut self, batch: &Batch, frames: &Frames) -> Option<Vec<bool>> {
-        let profile = std::sync::Arc::clone(&self.profile);
+        let profile = Arc::clone(&self.profile);
         let places = self.places.of(&batch.profile, &profile);
         let codes: Vec<u32> = frames.assets.iter().map(|asset| self.assets.code(asset)).collect();
         let mut arrival = Arrival::new(batch, frames, &places, &codes);
@@ -119,35 +118,57 @@ impl Table {
             key <= table.newest.furthest(asset)
                 && (sealed.contains(&(asset, row_key(key))) || table.is_hot(asset, row_key(key)))
         };
+        let profile = Arc::clone(&self.profile);
+        let mut kept: Option<KeptFrames> = None;
         let mut fresh = Vec::with_capacity(arrival.frames.len());
         for row in 0..arrival.frames.len() {
             let (asset, key) = (code_of(arrival, row), arrival.key(row));
             let mut is_new = !is_kept(self, asset, key);
-            if !is_new && arrival.clock(row) == Clock::Right && self.newest.is_told(asset, key.0) {
-                self.settle(arrival, arrival.sender(row));
-                let successor = self.newest.successor(asset, &arrival.said(), row as u32);
-                if let Some(sequence) = successor.filter(|sequence| !is_kept(self, asset, (key.0, *sequence))) {
+            if !is_new {
+                let kept = kept.get_or_insert_with(|| self.kept_frames(arrival, late, &fresh));
+                if let Some(sequence) = kept.successor(asset, &arrival.said(), row as u32, &profile) {
                     arrival.sequence.to_mut()[row] = sequence;
                     is_new = true;
                 }
             }
             if is_new {
                 self.see_new(arrival, row);
+                kept.iter_mut().for_each(|kept| kept.add_arrived(asset, arrival.key(row), row as u32));
             }
             fresh.push(is_new);
         }
         fresh
     }
 
+    /// All frames that are kept of the assets and times of the rows at `late`, also those of `arrival` that `fresh` says are
+    /// new.
+    fn kept_frames(&mut self, arrival: &Arrival<'_>, late: &[usize], fresh: &[bool]) -> KeptFrames {
+        self.cut();
+        let profile = Arc::clone(&self.profile);
+        let place = |row: &usize| (arrival.codes[arrival.sender(*row)], arrival.frames.time[*row]);
+        let mut kept = KeptFrames::new(late.iter().map(place));
+        let generations = self.sealing.iter().chain([&self.hot]);
+        generations.flat_map(Generation::chunks).for_each(|chunk| kept.add_chunk(chunk, &profile));
+        let sealed: Vec<_> = kept.wanted().filter(|(_, time)| *time <= self.sealed_until).collect();
+        let mut codes = Codes { assets: &mut self.assets, profile: &profile };
+        self.sealed_keys.for_each_frame_of(&self.segments, sealed.into_iter(), &mut codes, |frames| {
+            kept.add_sealed(frames, &profile);
+        });
+        for row in (0..fresh.len()).filter(|row| fresh[*row]) {
+            kept.add_arrived(arrival.codes[arrival.sender(row)], arrival.key(row), row as u32);
+        }
+        kept
+    }
+
     /// Notes that `row` is kept.
     fn see_new(&mut self, arrival: &mut Arrival<'_>, row: usize) {
         let sender = arrival.sender(row);
-        let (asset, key, clock) = (arrival.codes[sender], arrival.key(row), arrival.clock(row));
+        let (asset, key) = (arrival.codes[sender], arrival.key(row));
         if self.hot.is_watching() {
             self.hot.note(asset, row_key(key));
         }
-        self.newest.see(asset, key, clock);
-        if clock == Clock::Right {
+        self.newest.see(asset, key);
+        if !is_ahead(key.0, arrival.received) {
             arrival.before[row] = std::mem::replace(&mut arrival.last[sender], row as u32);
         }
     }
@@ -171,10 +192,8 @@ impl Table {
         for row in 0..frames.len() {
             let (asset, key) =
                 (self.assets.code(&frames.assets[usize::from(frames.asset[row])]), said_key(frames, row));
-            if received == UNTOLD {
-                self.newest.see_untold(asset, key);
-            } else {
-                self.newest.see(asset, key, Clock::Right);
+            self.newest.see(asset, key);
+            if received != UNTOLD {
                 self.newest.take(asset, &said, &mut [row as u32]);
             }
         }

@@ -252,7 +252,8 @@ fn a_frame_that_says_something_else_than_the_newest_at_its_time_is_no_repeat() {
         (Said::speed(11), 0),
         (note("a part that came later"), 1),
         (note("a part that came later"), 0),
-        (Said { quality: Quality::Invalid, ..Said::speed(11) }, 0),
+        (Said { quality: Quality::Invalid, ..Said::speed(11) }, 1),
+        (Said::speed(10), 0),
     ];
     for (round, (said, expected)) in steps.into_iter().enumerate() {
         assert_eq!(submit_one(&store, said.clone()), expected, "round {round}");
@@ -264,10 +265,51 @@ fn a_frame_that_says_something_else_than_the_newest_at_its_time_is_no_repeat() {
         assert_eq!(submit_one(&store, said), 0, "round {round}, again after a restart");
     }
     let keys: Vec<Key> = kept(&store).into_iter().map(|(key, _)| key).collect();
-    assert_eq!(keys, [(1, 5, 0), (1, 5, 1), (1, 5, 2)]);
+    assert_eq!(keys, [(1, 5, 0), (1, 5, 1), (1, 5, 2), (1, 5, 3)]);
     let speed = store.current(None).into_iter().find(|latest| latest.observation.signal == 0).unwrap();
     assert_eq!(speed.observation.value, Value::Integer(11));
     store.close();
+}
+
+#[test]
+fn nothing_is_dropped_of_a_frame_that_shares_a_key_with_one_that_says_less() {
+    let car = car();
+    let load = |load: f64| Said { speed: None, load: Some(load), ..Said::speed(0) };
+    for sealed in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path());
+        let later = [((1, 5, 0), Said::speed(1)), ((1, 6, 0), Said::speed(2))];
+        assert_eq!(submit(&store, batch(&car, &later)).unwrap().accepted, 2);
+        // A retry puts more into the frame than the first attempt did, or something else.
+        let both = Said { load: Some(0.5), ..Said::speed(1) };
+        let steps = [
+            (both.clone(), 1),
+            (both, 0),
+            (Said::speed(1), 0),
+            (load(0.5), 0),
+            (load(f64::NAN), 1),
+            (load(f64::NAN), 0),
+            (Said::speed(3), 1),
+            (Said { quality: Quality::Invalid, ..Said::speed(3) }, 1),
+            (Said { speed: None, quality: Quality::Invalid, ..Said::speed(3) }, 1),
+            (Said::speed(3), 0),
+        ];
+        for (round, (said, expected)) in steps.iter().enumerate() {
+            if sealed {
+                wait(store.seal()).unwrap();
+                store.close();
+                store = open(dir.path());
+            }
+            let receipt = submit(&store, batch(&car, &[((1, 5, 0), said.clone())])).unwrap();
+            assert_eq!(receipt.accepted, *expected, "sealed: {sealed}, round {round}");
+        }
+        wait(store.compact()).unwrap();
+        let again: Vec<_> = steps.iter().map(|(said, _)| ((1, 5, 0), said.clone())).collect();
+        assert_eq!(submit(&store, batch(&car, &again)).unwrap().accepted, 0, "all of it once more, in one batch");
+        let keys: Vec<Key> = kept(&store).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, [(1, 5, 0), (1, 5, 1), (1, 5, 2), (1, 5, 3), (1, 5, 4), (1, 5, 5), (1, 6, 0)]);
+        store.close();
+    }
 }
 
 #[test]
