@@ -271,7 +271,7 @@ pub fn restore(from: &Path, to: &Path, disk: &Arc<dyn Disk>) -> Result<Restored,
         let _ = fs::remove_file(to.join("LOCK"));
     }
     let counts = restored?;
-    let (state, _, _) = recover(to).map_err(BackupError::Recover)?;
+    let (state, _, _) = recover(to, usize::MAX).map_err(BackupError::Recover)?;
     let in_log: usize = state.tables.values().map(|table| Generation::rows(&table.hot)).sum();
     let in_segments: u64 = manifest.segments().map(|segment| segment.rows).sum();
     Ok(Restored {

@@ -1,7 +1,7 @@
 //! The latest value of every signal that speaks in changes, from memory. Knows no tables: it is fed rows that are durable.
 //! What frames said last stands in [`crate::newest`].
 
-use model::{AssetId, ConditionLevel, Entry, Observation, Quality, Timestamp, Value};
+use model::{AssetId, Condition, ConditionLevel, Entry, Observation, Quality, SignalIndex, Timestamp, Value};
 
 use crate::newest::is_same;
 
@@ -31,16 +31,49 @@ struct Slot {
     /// [`LatestTable::apply`] that has to follow.
     current: Vec<(Observation, Timestamp)>,
     /// The newest observation when it is not among `current`: it ended one of several active codes.
-    settled: Option<(Observation, Timestamp)>,
+    settled: Option<Box<(Observation, Timestamp)>>,
+}
+
+impl Slot {
+    fn observations(&self) -> impl Iterator<Item = &(Observation, Timestamp)> {
+        self.current.iter().chain(self.settled.as_deref())
+    }
+
+    /// About how many bytes it takes besides itself.
+    fn heap_bytes(&self) -> usize {
+        self.observations().map(|said| size_of_val(said) + observation_bytes(&said.0)).sum()
+    }
+}
+
+/// What is known of one asset.
+#[derive(Debug, Clone, Default)]
+struct LatestOfAsset {
+    /// The signals that have spoken, in order: most profiles have many that an asset never speaks of.
+    signals: Vec<SignalIndex>,
+    /// One for each of `signals`.
+    slots: Vec<Slot>,
+    /// What no slot tells of.
+    untold: Option<Span>,
+}
+
+impl LatestOfAsset {
+    /// The place of the slot of a signal, or the place where it would stand.
+    fn place(&self, signal: SignalIndex) -> Result<usize, usize> {
+        // As long as all signals before it have spoken, a signal stands at its own number.
+        match self.signals.get(usize::from(signal)) {
+            Some(there) if *there == signal => Ok(usize::from(signal)),
+            _ => self.signals.binary_search(&signal),
+        }
+    }
 }
 
 /// The latest values of one profile.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LatestTable {
-    /// By the code of the asset, then by the place of the signal.
-    slots: Vec<Vec<Option<Slot>>>,
     /// By the code of the asset.
-    untold: Vec<Option<Span>>,
+    assets: Vec<LatestOfAsset>,
+    /// About how many bytes all of it takes.
+    bytes: usize,
 }
 
 /// The first and the last source time of one asset at which something is kept that no slot tells of, since it was ahead
@@ -64,66 +97,90 @@ impl Span {
 impl LatestTable {
     /// Whether nothing of this signal, time and sequence can have been kept before: it is later than all that was
     /// applied, and not among the times that no slot tells of.
-    pub(crate) fn is_news(&self, asset: u32, signal: u16, key: (Timestamp, u32)) -> bool {
+    pub(crate) fn is_news(&self, asset: u32, signal: SignalIndex, key: (Timestamp, u32)) -> bool {
         self.newest(asset, signal).is_none_or(|newest| key > newest)
             && self.untold(asset).is_none_or(|untold| !(untold.first..=untold.last).contains(&key.0))
     }
 
+    /// About how many bytes all values take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a signal has spoken whose observations can be the latest.
+    pub(crate) fn knows(&self, asset: u32, signal: SignalIndex) -> bool {
+        self.slot(asset, signal).is_some()
+    }
+
     /// The source times of an asset that no slot tells of.
     pub(crate) fn untold(&self, asset: u32) -> Option<Span> {
-        *self.untold.get(asset as usize)?
+        self.assets.get(asset as usize)?.untold
     }
 
     /// Notes that something is kept of `time` that is never the latest.
     pub(crate) fn see_untold(&mut self, asset: u32, time: Timestamp) {
-        let asset = asset as usize;
-        if self.untold.len() <= asset {
-            self.untold.resize(asset + 1, None);
-        }
-        self.untold[asset].get_or_insert(Span::of(time)).extend(time);
+        self.of_mut(asset).untold.get_or_insert(Span::of(time)).extend(time);
     }
 
     /// The newest (time, sequence) of a signal, in all that was ever applied.
-    pub(crate) fn newest(&self, asset: u32, signal: u16) -> Option<(Timestamp, u32)> {
-        self.slots.get(asset as usize)?.get(usize::from(signal))?.as_ref().map(|slot| slot.newest)
+    pub(crate) fn newest(&self, asset: u32, signal: SignalIndex) -> Option<(Timestamp, u32)> {
+        self.slot(asset, signal).map(|slot| slot.newest)
     }
 
     /// Takes in an observation; older ones than the latest change nothing.
     pub(crate) fn apply(&mut self, asset: u32, observation: Observation, received: Timestamp) {
         let key = (observation.time, observation.sequence);
-        let slot = self.slot(asset, observation.signal, key);
+        let slot = self.slot_mut(asset, observation.signal, key);
         if key >= slot.newest {
             slot.newest = key;
-            slot.settled = merge(&mut slot.current, observation, received);
+            let before = slot.heap_bytes();
+            slot.settled = merge(&mut slot.current, observation, received).map(Box::new);
+            let after = slot.heap_bytes();
+            self.bytes = self.bytes + after - before;
         }
     }
 
     /// Notes that a signal spoke at `key`, without what it said: for the many observations of a batch that the next
     /// one of the same signal replaces, so that none is copied in vain. The newest of them has to be applied afterwards.
-    pub(crate) fn see(&mut self, asset: u32, signal: u16, key: (Timestamp, u32)) {
-        let slot = self.slot(asset, signal, key);
+    pub(crate) fn see(&mut self, asset: u32, signal: SignalIndex, key: (Timestamp, u32)) {
+        let slot = self.slot_mut(asset, signal, key);
         slot.newest = slot.newest.max(key);
     }
 
+    fn of_mut(&mut self, asset: u32) -> &mut LatestOfAsset {
+        let asset = asset as usize;
+        if self.assets.len() <= asset {
+            self.bytes += (asset + 1 - self.assets.len()) * size_of::<LatestOfAsset>();
+            self.assets.resize_with(asset + 1, LatestOfAsset::default);
+        }
+        &mut self.assets[asset]
+    }
+
+    fn slot(&self, asset: u32, signal: SignalIndex) -> Option<&Slot> {
+        let known = self.assets.get(asset as usize)?;
+        known.place(signal).ok().map(|place| &known.slots[place])
+    }
+
     /// The slot of a signal; one that speaks for the first time does so at `key`.
-    fn slot(&mut self, asset: u32, signal: u16, key: (Timestamp, u32)) -> &mut Slot {
-        let (asset, place) = (asset as usize, usize::from(signal));
-        if self.slots.len() <= asset {
-            self.slots.resize(asset + 1, Vec::new());
-        }
-        let slots = &mut self.slots[asset];
-        if slots.len() <= place {
-            slots.resize(place + 1, None);
-        }
-        slots[place].get_or_insert_with(|| Slot { newest: key, current: Vec::new(), settled: None })
+    fn slot_mut(&mut self, asset: u32, signal: SignalIndex, key: (Timestamp, u32)) -> &mut Slot {
+        let known = self.of_mut(asset);
+        let (place, added) = match known.place(signal) {
+            Ok(place) => (place, 0),
+            Err(place) => {
+                known.signals.insert(place, signal);
+                known.slots.insert(place, Slot { newest: key, current: Vec::new(), settled: None });
+                (place, size_of::<Slot>() + size_of::<SignalIndex>())
+            }
+        };
+        self.bytes += added;
+        &mut self.assets[asset as usize].slots[place]
     }
 
     /// Whether the newest observation of a signal said something else than this. Of data sets that is not known: only
     /// the whole is kept, and an observation says only what changed.
-    pub(crate) fn contradicts(&self, asset: u32, signal: u16, quality: Quality, value: &Value) -> bool {
-        let slot = self.slots.get(asset as usize).and_then(|slots| slots.get(usize::from(signal))?.as_ref());
-        let newest = slot.and_then(|slot| {
-            let mut all = slot.current.iter().chain(&slot.settled).map(|(observation, _)| observation);
+    pub(crate) fn contradicts(&self, asset: u32, signal: SignalIndex, quality: Quality, value: &Value) -> bool {
+        let newest = self.slot(asset, signal).and_then(|slot| {
+            let mut all = slot.observations().map(|(observation, _)| observation);
             all.find(|observation| (observation.time, observation.sequence) == slot.newest)
         });
         newest.is_some_and(|newest| {
@@ -133,16 +190,52 @@ impl LatestTable {
 
     /// All that has to be applied to an empty table to get this one.
     pub(crate) fn to_restore(&self) -> impl Iterator<Item = (u32, &(Observation, Timestamp))> {
-        (0..).zip(&self.slots).flat_map(|(asset, slots)| {
-            let observations = slots.iter().flatten().flat_map(|slot| slot.current.iter().chain(&slot.settled));
+        (0..).zip(&self.assets).flat_map(|(asset, known)| {
+            let observations = known.slots.iter().flat_map(Slot::observations);
             observations.map(move |observation| (asset, observation))
         })
     }
 
     /// All of one asset, in the order of the signals.
     pub(crate) fn of(&self, asset: u32) -> impl Iterator<Item = &(Observation, Timestamp)> {
-        self.slots.get(asset as usize).into_iter().flatten().flatten().flat_map(|slot| &slot.current)
+        self.assets.get(asset as usize).into_iter().flat_map(|known| &known.slots).flat_map(|slot| &slot.current)
     }
+}
+
+/// About how many bytes an observation takes besides itself.
+fn observation_bytes(observation: &Observation) -> usize {
+    let statistic = observation.statistic.as_ref().map_or(0, |statistic| {
+        size_of_val(&**statistic) + statistic.reset_triggered.as_ref().map_or(0, |text| text.len())
+    });
+    statistic + value_bytes(&observation.value)
+}
+
+/// About how many bytes a value takes besides itself.
+pub(crate) fn value_bytes(value: &Value) -> usize {
+    let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Vector(numbers) => size_of_val(&**numbers),
+        Value::Entries(entries) => entries_bytes(entries),
+        Value::Condition(condition) => {
+            let Condition { native_code, native_severity, qualifier, message, .. } = &**condition;
+            let texts = [native_code, native_severity, qualifier, message];
+            size_of::<Condition>() + texts.into_iter().map(text).sum::<usize>()
+        }
+        Value::Absent | Value::Number(_) | Value::Integer(_) => 0,
+    }
+}
+
+fn entries_bytes(entries: &[(Box<str>, Entry)]) -> usize {
+    let words = entries.iter().map(|(key, entry)| {
+        key.len()
+            + match entry {
+                Entry::Text(text) => text.len(),
+                Entry::Row(cells) => entries_bytes(cells),
+                Entry::Number(_) | Entry::Removed => 0,
+            }
+    });
+    size_of_val(entries) + words.sum::<usize>()
 }
 
 /// Puts a newer observation beside or in place of what is current; gives it back where it only ended something.
@@ -169,21 +262,27 @@ fn merge(
             if current.len() == ACTIVE_CODES_MAX {
                 current.remove(0);
             }
-            current.push((newer, received));
+            put(current, newer, received);
         }
         (Value::Entries(_), Some(Value::Entries(_)))
             if newer.statistic.as_ref().is_none_or(|statistic| statistic.reset_triggered.is_none()) =>
         {
             let (old, _) = current.remove(0);
             current.clear();
-            current.push((merged_entries(&old, newer), received));
+            put(current, merged_entries(&old, newer), received);
         }
         _ => {
             current.clear();
-            current.push((newer, received));
+            put(current, newer, received);
         }
     }
     None
+}
+
+/// Adds an observation without room for more, since mostly there is one.
+fn put(current: &mut Vec<(Observation, Timestamp)>, newer: Observation, received: Timestamp) {
+    current.reserve_exact(1);
+    current.push((newer, received));
 }
 
 /// A data set says only what changed; the latest value is the whole set.
@@ -205,8 +304,6 @@ fn merged_entries(old: &Observation, mut newer: Observation) -> Observation {
 
 #[cfg(test)]
 mod tests {
-    use model::Condition;
-
     use super::*;
 
     fn observation(seconds: i64, value: Value) -> Observation {
@@ -248,6 +345,36 @@ mod tests {
         assert_eq!(latest.of(7).count(), 0, "it was replaced before it came");
         latest.apply(7, observation(20, Value::Number(2.0)), Timestamp::default());
         assert_eq!(latest.of(7).next().unwrap().0.value, Value::Number(2.0));
+    }
+
+    #[test]
+    fn a_signal_with_a_high_number_takes_no_more_than_another() {
+        let bytes = |signal: SignalIndex| {
+            let mut latest = LatestTable::default();
+            for second in 0..3 {
+                let observation = Observation { signal, ..observation(second, Value::Text("abc".into())) };
+                latest.apply(0, observation, Timestamp::default());
+            }
+            latest.bytes()
+        };
+        assert_eq!(bytes(8_000), bytes(0));
+        assert!(bytes(0) < 256, "{}", bytes(0));
+    }
+
+    #[test]
+    fn signals_that_come_up_in_any_order_stay_apart() {
+        let mut latest = LatestTable::default();
+        let signals = [5, 0, 900, 1, 2, 3, 899];
+        for (second, signal) in (0..).zip(signals) {
+            let observation = Observation { signal, ..observation(second, Value::Integer(signal.into())) };
+            latest.apply(1, observation, Timestamp::default());
+        }
+        for (second, signal) in (0..).zip(signals) {
+            assert_eq!(latest.newest(1, signal), Some((Timestamp::from_millis(second * 1_000), 0)));
+        }
+        assert_eq!((latest.newest(1, 4), latest.newest(1, 901), latest.newest(0, 0)), (None, None, None));
+        let said: Vec<_> = latest.of(1).map(|(observation, _)| observation.signal).collect();
+        assert_eq!(said, [0, 1, 2, 3, 5, 899, 900]);
     }
 
     #[test]

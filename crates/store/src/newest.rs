@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 
 use model::{Column, Frames, Observation, Quality, SignalIndex, Timestamp, Value};
 
+use crate::latest::value_bytes;
+
 /// Source time and sequence of a frame; what makes it one row, besides its asset.
 pub(crate) type FrameKey = (Timestamp, u32);
 
@@ -41,6 +43,8 @@ static SILENT: NewestOfAsset = NewestOfAsset { furthest: (Timestamp::MIN, 0), sl
 pub(crate) struct NewestFrames {
     /// By the code of the asset.
     assets: Vec<NewestOfAsset>,
+    /// About how many bytes all of it takes.
+    bytes: usize,
 }
 
 /// Frames of a batch and how they are kept.
@@ -74,9 +78,15 @@ impl NewestFrames {
     fn of_mut(&mut self, asset: u32) -> &mut NewestOfAsset {
         let asset = asset as usize;
         if self.assets.len() <= asset {
+            self.bytes += (asset + 1 - self.assets.len()) * size_of::<NewestOfAsset>();
             self.assets.resize(asset + 1, SILENT.clone());
         }
         &mut self.assets[asset]
+    }
+
+    /// About how many bytes all values take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The frame with the latest source time of all that were kept of `asset`: none that is later was kept before.
@@ -90,25 +100,36 @@ impl NewestFrames {
         known.furthest = known.furthest.max(key);
     }
 
-    /// Takes in what `rows` say: frames of `asset` that are kept and whose time can be believed.
-    pub(crate) fn take(&mut self, asset: u32, said: &Said<'_>, rows: &mut [u32]) {
-        let slots = &mut self.of_mut(asset).slots;
+    /// Takes in what `rows` say: frames of `asset` that are kept and whose time can be believed. Where values take
+    /// `bytes_max` already, signals that have none get none: returns whether there are such.
+    pub(crate) fn take(&mut self, asset: u32, said: &Said<'_>, rows: &mut [u32], bytes_max: usize) -> bool {
+        let known = self.of_mut(asset).slots.len();
         let signals = said.places.iter().map(|place| usize::from(*place) + 1).max().unwrap_or(0);
-        if slots.len() < signals {
+        let missing = signals.saturating_sub(known);
+        let added = missing * size_of::<Option<Slot>>();
+        let is_full = missing > 0 && self.bytes + added > bytes_max;
+        let slots = &mut self.assets[asset as usize].slots;
+        if missing > 0 && !is_full {
+            slots.reserve_exact(missing);
             slots.resize(signals, None);
+            self.bytes += added;
         }
+        let bytes = &mut self.bytes;
         rows.sort_unstable_by_key(|row| Reverse(said.key(*row)));
         // The newest frame mostly speaks of all signals; older ones are asked only about those that it is silent about.
         let mut silent: Vec<u16> = Vec::new();
         for (turn, row) in rows.iter().enumerate() {
             if turn == 0 {
-                silent.extend((0..said.frames.columns.len() as u16).filter(|signal| !put(slots, said, *row, *signal)));
+                silent.extend(
+                    (0..said.frames.columns.len() as u16).filter(|signal| !put(slots, said, (*row, *signal), bytes)),
+                );
             } else if silent.is_empty() {
                 break;
             } else {
-                silent.retain(|signal| !put(slots, said, *row, *signal));
+                silent.retain(|signal| !put(slots, said, (*row, *signal), bytes));
             }
         }
+        is_full
     }
 
     /// The latest value of every signal of `asset`, in the order of the signals, and when each came in.
@@ -151,8 +172,9 @@ impl NewestFrames {
 /// time is ahead of it.
 pub(crate) const UNTOLD: Timestamp = Timestamp::MIN;
 
-/// Puts what `row` says of `signal` into its slot, unless something newer stands there. Returns whether it says anything.
-fn put(slots: &mut [Option<Slot>], said: &Said<'_>, row: u32, signal: u16) -> bool {
+/// Puts what a row says of a signal into its slot, if there is one and nothing newer stands there; `bytes` are those of
+/// all slots. Returns whether it says anything.
+fn put(slots: &mut [Option<Slot>], said: &Said<'_>, (row, signal): (u32, u16), bytes: &mut usize) -> bool {
     let (frames, at) = (said.frames, row as usize);
     let value = match &frames.columns[usize::from(signal)] {
         Column::Integers(rows) => rows[at].map(Value::Integer),
@@ -165,10 +187,12 @@ fn put(slots: &mut [Option<Slot>], said: &Said<'_>, row: u32, signal: u16) -> bo
         return false;
     }
     let (time, sequence) = said.key(row);
-    let slot = &mut slots[usize::from(said.places[usize::from(signal)])];
+    let Some(slot) = slots.get_mut(usize::from(said.places[usize::from(signal)])) else { return true };
     if slot.as_ref().is_none_or(|slot| (time, sequence) >= slot.key()) {
         let (value, quality) = (value.unwrap_or_default(), exception.map_or(Quality::Good, |one| one.quality));
-        *slot = Some(Slot { time, received: said.received, value, sequence, quality });
+        *bytes += value_bytes(&value);
+        let old = slot.replace(Slot { time, received: said.received, value, sequence, quality });
+        *bytes -= old.map_or(0, |old| value_bytes(&old.value));
     }
     true
 }

@@ -62,13 +62,13 @@ pub enum RecoverError {
     },
 }
 
-/// Reads all of `dir`.
-pub(crate) fn recover(dir: &Path) -> Result<(State, Manifest, Recovery), RecoverError> {
+/// Reads all of `dir`; latest values may take `latest_bytes_max`, but for those that were kept before.
+pub(crate) fn recover(dir: &Path, latest_bytes_max: usize) -> Result<(State, Manifest, Recovery), RecoverError> {
     let mut manifest = Manifest::read(dir).map_err(RecoverError::Manifest)?;
     if manifest.backup.as_ref().is_some_and(|backup| backup.taken_ns.is_none()) {
         return Err(RecoverError::UnfinishedBackup(dir.to_owned()));
     }
-    let mut state = State::new();
+    let mut state = State::new(latest_bytes_max);
     for table in &manifest.tables {
         let profile = model::Profile::try_from(table.profile.clone());
         let profile = profile.map_err(|error| RecoverError::Profile(error.to_string()))?;

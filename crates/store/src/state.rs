@@ -51,10 +51,19 @@ pub(crate) struct Table {
     sealed_keys: SealedKeys,
 }
 
+/// What became of the rows of a batch.
+struct Outcome {
+    /// Which of them were new; all if it does not say.
+    fresh: Option<Vec<bool>>,
+    unmentioned: u64,
+}
+
 /// Which rows of a batch were new.
 pub(crate) struct Applied {
     pub(crate) accepted: u64,
     pub(crate) duplicates: u64,
+    /// New rows that say something which there was no room for among the latest values.
+    pub(crate) unmentioned: u64,
     /// One entry per row, when there were duplicates.
     pub(crate) fresh: Option<Vec<bool>>,
 }
@@ -96,6 +105,11 @@ impl Table {
 
     pub(crate) fn newest(&self) -> &NewestFrames {
         &self.newest
+    }
+
+    /// About how many bytes the latest values take.
+    fn latest_bytes(&self) -> usize {
+        self.latest.bytes() + self.newest.bytes()
     }
 
     /// The latest value of every signal of an asset, in the order of the signals, and when each came in.
@@ -225,14 +239,15 @@ impl Table {
         }
     }
 
-    fn apply_changes(&mut self, batch: &Batch, changes: &Changes) -> Vec<bool> {
+    /// Keeps the rows of `changes` that are new.
+    fn apply_changes(&mut self, batch: &Batch, changes: &Changes, latest_bytes_max: usize) -> Outcome {
         let profile = Arc::clone(&self.profile);
         let places = self.places.of(&batch.profile, &profile);
         let codes: Vec<u32> = changes.assets.iter().map(|asset| self.assets.code(asset)).collect();
         let renumbered = self.renumbered(changes, &codes, &places);
         let changes = renumbered.as_ref().unwrap_or(changes);
         let mut statistics = changes.statistic.iter().peekable();
-        let mut fresh = Vec::with_capacity(changes.len());
+        let (mut fresh, mut unmentioned) = (Vec::with_capacity(changes.len()), 0);
         let row_key = |row: usize| {
             let (asset, signal) = (codes[usize::from(changes.asset[row])], places[usize::from(changes.signal[row])]);
             (asset, (signal, changes.time[row], changes.sequence[row]))
@@ -257,7 +272,9 @@ impl Table {
             if let RowsBuilder::Changes(builder) = self.hot.row(asset, key) {
                 builder.push(asset, signal, batch.received, changes, row, statistic.map(|statistic| &**statistic));
             }
-            if is_ahead(key.1, batch.received) {
+            let is_full = self.latest.bytes() >= latest_bytes_max && !self.latest.knows(asset, signal);
+            unmentioned += u64::from(is_full);
+            if is_full || is_ahead(key.1, batch.received) {
                 self.latest.see_untold(asset, key.1);
             } else if adds_up(profile.signal(signal).kind) {
                 self.latest.apply(asset, observation(changes, row, signal), batch.received);
@@ -275,7 +292,7 @@ impl Table {
                 self.latest.apply(asset, observation(changes, row, signal), batch.received);
             }
         }
-        fresh
+        Outcome { fresh: Some(fresh), unmentioned }
     }
 
     /// Takes in a checkpoint of latest values; no rows are added.
@@ -321,11 +338,14 @@ fn observation(changes: &Changes, row: usize, signal: u16) -> Observation {
 pub(crate) struct State {
     pub(crate) tables: BTreeMap<Box<str>, Table>,
     pub(crate) cursors: HashMap<Box<str>, Box<str>>,
+    /// How many bytes latest values may take. At as many, signals that have none yet get none: what they say is kept like
+    /// all else, and is never the latest.
+    latest_bytes_max: usize,
 }
 
 impl State {
-    pub(crate) fn new() -> Self {
-        Self { tables: BTreeMap::new(), cursors: HashMap::new() }
+    pub(crate) fn new(latest_bytes_max: usize) -> Self {
+        Self { tables: BTreeMap::new(), cursors: HashMap::new(), latest_bytes_max }
     }
 
     /// Makes sure that `batch` can be applied, now or after it has been logged.
@@ -346,17 +366,20 @@ impl State {
 
     /// Applies a batch that [`State::admit`] let in and that is in the log.
     pub(crate) fn apply(&mut self, batch: &Batch, cursor: Option<&Cursor>) -> Applied {
+        let latest_bytes = self.latest_bytes();
         let table = self.tables.get_mut(batch.profile.id()).expect("the batch was admitted");
-        let fresh = match &batch.rows {
-            Rows::Changes(changes) => Some(table.apply_changes(batch, changes)),
-            Rows::Frames(frames) => table.apply_frames(batch, frames),
+        let of_others = latest_bytes - table.latest_bytes();
+        let latest_bytes_max = self.latest_bytes_max.saturating_sub(of_others);
+        let Outcome { fresh, unmentioned } = match &batch.rows {
+            Rows::Changes(changes) => table.apply_changes(batch, changes, latest_bytes_max),
+            Rows::Frames(frames) => table.apply_frames(batch, frames, latest_bytes_max),
         };
         if let Some(cursor) = cursor {
             self.cursors.insert(cursor.source.clone(), cursor.position.clone());
         }
         let repeats = fresh.as_ref().map_or(0, |fresh| fresh.iter().filter(|new| !**new).count());
         let (accepted, duplicates) = ((batch.len() - repeats) as u64, repeats as u64);
-        Applied { accepted, duplicates, fresh: fresh.filter(|_| duplicates > 0) }
+        Applied { accepted, duplicates, unmentioned, fresh: fresh.filter(|_| duplicates > 0) }
     }
 
     /// Takes in latest values that a checkpoint kept.
@@ -364,6 +387,11 @@ impl State {
         self.admit(batch)?;
         self.tables.get_mut(batch.profile.id()).expect("the batch was admitted").restore_latest(batch);
         Ok(())
+    }
+
+    /// About how many bytes the latest values take.
+    pub(crate) fn latest_bytes(&self) -> usize {
+        self.tables.values().map(Table::latest_bytes).sum()
     }
 
     /// Rows that are in no segment yet, and are not being written to one.

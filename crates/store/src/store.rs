@@ -34,7 +34,8 @@ pub struct StoreOptions {
     pub dir: PathBuf,
     /// Rows in memory that make a new set of segments due. Twice as many are the most there will be.
     pub hot_rows_max: usize,
-    /// About how many bytes these rows may take in memory before one is due.
+    /// About how many bytes these rows may take in memory before one is due. The latest values may take as many: at that,
+    /// signals that have none get none, and are found among the rows only.
     pub hot_bytes_max: usize,
     /// Bytes in the log that make it due.
     pub log_bytes_max: u64,
@@ -137,6 +138,10 @@ pub struct StoreStats {
     pub hot_rows: usize,
     /// About how many bytes these take.
     pub hot_bytes: usize,
+    /// About how many bytes the latest values take.
+    pub latest_bytes: usize,
+    /// Rows since the start that said something which there was no room for among the latest values.
+    pub unmentioned: u64,
     /// Segments.
     pub segments: usize,
     /// Bytes in segments.
@@ -199,7 +204,7 @@ impl Store {
             let readable = Manifest::read(&dir).map_err(|error| OpenError::Recover(RecoverError::Manifest(error)))?;
             readable.write(&*disk, &dir).map_err(OpenError::Manifest)?;
         }
-        let (state, manifest, recovery) = recover(&dir).map_err(OpenError::Recover)?;
+        let (state, manifest, recovery) = recover(&dir, options.hot_bytes_max).map_err(OpenError::Recover)?;
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             health: Mutex::default(),
@@ -321,6 +326,7 @@ impl Store {
         let state = self.shared.state();
         stats.hot_rows = state.hot_rows();
         stats.hot_bytes = state.hot_bytes();
+        stats.latest_bytes = state.latest_bytes();
         for segment in state.tables.values().flat_map(Table::segments) {
             stats.segments += 1;
             stats.segment_bytes += segment.stored().bytes_in_all();
@@ -378,7 +384,7 @@ pub fn read(dir: &Path) -> Result<(Snapshot, Recovery), OpenError> {
     let mut attempt = 1;
     loop {
         let log_first = Manifest::read(dir).map(|manifest| manifest.log_first);
-        let outcome = recover(dir);
+        let outcome = recover(dir, usize::MAX);
         let moved_on = match (&log_first, Manifest::read(dir)) {
             (Ok(before), Ok(after)) => *before != after.log_first,
             _ => true,

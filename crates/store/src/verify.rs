@@ -141,7 +141,7 @@ fn look(dir: &Path, manifest: &Manifest) -> Result<Report, RecoverError> {
     }
     if let Some(latest) = &manifest.latest {
         report.bytes += fs::metadata(dir.join(latest)).map_or(0, |about| about.len());
-        if let Err(error) = checkpoint::read(&dir.join(latest), &mut State::new()) {
+        if let Err(error) = checkpoint::read(&dir.join(latest), &mut State::new(usize::MAX)) {
             let what =
                 format!("{error}; no row is affected, latest values are read from segments when the store opens");
             report.find(Weight::Damage, latest, what);

@@ -72,6 +72,7 @@ pub(crate) struct Health {
     damages: u64,
     accepted: u64,
     duplicates: u64,
+    unmentioned: u64,
     syncs: u64,
     log_bytes: u64,
 }
@@ -100,6 +101,7 @@ impl Health {
             damages: self.damages,
             accepted: self.accepted,
             duplicates: self.duplicates,
+            unmentioned: self.unmentioned,
             syncs: self.syncs,
             log_bytes: self.log_bytes,
             ..StoreStats::default()
@@ -304,6 +306,10 @@ impl Writer {
             let mut health = self.shared.health();
             health.accepted += receipt.accepted;
             health.duplicates += receipt.duplicates;
+            if health.unmentioned == 0 && applied.unmentioned > 0 {
+                tracing::warn!("the latest values take all memory that they may; further signals have none");
+            }
+            health.unmentioned += applied.unmentioned;
             drop(health);
             let _ = answer.send(Ok(receipt));
             if receipt.accepted > 0 && self.shared.changes.receiver_count() > 0 {

@@ -45,8 +45,8 @@ impl LimitsConfig {
 pub struct StoreConfig {
     /// Rows kept in memory before they are written to a segment. Twice as many are the most there will be.
     pub hot_rows_max: usize,
-    /// Bytes that these rows take in memory before they are written to a segment. Left out, a quarter of
-    /// `limits.memory_bytes_max`.
+    /// Bytes that these rows take in memory before they are written to a segment. The latest values may take as many. Left
+    /// out, a quarter of `limits.memory_bytes_max`.
     pub hot_bytes_max: Option<usize>,
     /// Bytes of log before rows in memory are written to a segment.
     pub log_bytes_max: u64,

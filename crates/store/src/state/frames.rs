@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use model::{Batch, Frames, SignalIndex, Timestamp};
 
-use super::{Table, is_ahead};
+use super::{Outcome, Table, is_ahead};
 use crate::generation::{Generation, RowKey};
 use crate::kept::KeptFrames;
 use crate::newest::{FrameKey, Said, UNTOLD};
@@ -33,16 +33,27 @@ struct Arrival<'a> {
     last: Vec<u32>,
     /// For each of these rows, the one before it of the same asset.
     before: Vec<u32>,
+    /// How many bytes latest values may take.
+    latest_bytes_max: usize,
+    /// Rows that could not be told of for want of these.
+    unmentioned: u64,
 }
 
 impl<'a> Arrival<'a> {
-    fn new(batch: &Batch, frames: &'a Frames, places: &'a [SignalIndex], codes: &'a [u32]) -> Self {
+    fn new(
+        batch: &Batch,
+        frames: &'a Frames,
+        places: &'a [SignalIndex],
+        codes: &'a [u32],
+        latest_bytes_max: usize,
+    ) -> Self {
         let mut known: HashMap<u32, u16, RandomState> =
             HashMap::with_capacity_and_hasher(codes.len(), RandomState::default());
         let senders = (0..).zip(codes).map(|(place, code)| *known.entry(*code).or_insert(place)).collect();
         let (last, before) = (vec![NO_ROW; codes.len()], vec![NO_ROW; frames.len()]);
         let sequence = Cow::Borrowed(&*frames.sequence);
-        Self { frames, received: batch.received, places, codes, senders, sequence, last, before }
+        let (received, unmentioned) = (batch.received, 0);
+        Self { frames, received, places, codes, senders, sequence, last, before, latest_bytes_max, unmentioned }
     }
 
     fn sender(&self, row: usize) -> usize {
@@ -63,12 +74,12 @@ fn row_key((time, sequence): FrameKey) -> RowKey {
 }
 
 impl Table {
-    /// Keeps the rows of `frames` that are new; says which these are unless all are.
-    pub(super) fn apply_frames(&mut self, batch: &Batch, frames: &Frames) -> Option<Vec<bool>> {
+    /// Keeps the rows of `frames` that are new.
+    pub(super) fn apply_frames(&mut self, batch: &Batch, frames: &Frames, latest_bytes_max: usize) -> Outcome {
         let profile = Arc::clone(&self.profile);
         let places = self.places.of(&batch.profile, &profile);
         let codes: Vec<u32> = frames.assets.iter().map(|asset| self.assets.code(asset)).collect();
-        let mut arrival = Arrival::new(batch, frames, &places, &codes);
+        let mut arrival = Arrival::new(batch, frames, &places, &codes, latest_bytes_max);
         let late = self.late_frames(&arrival);
         let fresh = if late.is_empty() {
             (0..frames.len()).for_each(|row| self.see_new(&mut arrival, row));
@@ -85,7 +96,7 @@ impl Table {
         let new = NewFrames { frames, received, codes: &codes, places: &places, sequence, rows: rows.as_deref() };
         let words = self.words();
         self.hot.append(&new, &profile, &words);
-        fresh
+        Outcome { fresh, unmentioned: arrival.unmentioned }
     }
 
     /// The rows that are not later than all before them of their asset, and so may be repeats.
@@ -182,7 +193,9 @@ impl Table {
             row = arrival.before[row as usize];
         }
         if !rows.is_empty() {
-            self.newest.take(arrival.codes[sender], &arrival.said(), &mut rows);
+            let bytes_max = arrival.latest_bytes_max;
+            let is_full = self.newest.take(arrival.codes[sender], &arrival.said(), &mut rows, bytes_max);
+            arrival.unmentioned += if is_full { rows.len() as u64 } else { 0 };
         }
     }
 
@@ -194,7 +207,7 @@ impl Table {
                 (self.assets.code(&frames.assets[usize::from(frames.asset[row])]), said_key(frames, row));
             self.newest.see(asset, key);
             if received != UNTOLD {
-                self.newest.take(asset, &said, &mut [row as u32]);
+                self.newest.take(asset, &said, &mut [row as u32], usize::MAX);
             }
         }
     }

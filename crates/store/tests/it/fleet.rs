@@ -15,7 +15,7 @@ use model::{
 use proptest::prelude::*;
 use store::{Receipt, Store, StoreOptions, SubmitError, SystemDisk};
 
-use crate::press::{chunks, open, submit, wait};
+use crate::press::{self, chunks, open, profile, submit, wait};
 
 /// Vehicle, second, sequence.
 type Key = (u8, i64, u32);
@@ -421,6 +421,43 @@ fn memory_has_a_bound_in_bytes_and_what_failed_is_tried_again() {
     let more = [((2, 0, 0), Said::speed(1))];
     assert_eq!(submit(&store, batch(&car(), &more)).unwrap().accepted, 1);
     assert_eq!(kept(&store).len() as i64, turns * 10 + 1);
+    store.close();
+}
+
+#[test]
+fn latest_values_have_a_bound_and_what_finds_no_room_is_kept_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let options = StoreOptions { hot_bytes_max: 1 << 20, ..StoreOptions::new(dir.path()) };
+        Store::open(options, Arc::new(SystemDisk)).unwrap().0
+    };
+    let (car, press, text) = (car(), profile(), "x".repeat(300_000));
+    let said = |second: i64| Said { note: Some(text.clone()), ..Said::speed(second) };
+    let mut store = open();
+    for vehicle in 0..8 {
+        assert_eq!(submit(&store, batch(&car, &[((vehicle, 1, 0), said(1))])).unwrap().accepted, 1);
+    }
+    assert_eq!(submit(&store, press::batch(&press, &[(1, 0, 1, 0, 1.0)])).unwrap().accepted, 1);
+    for round in 0..3 {
+        let stats = store.stats();
+        assert!((1 << 20..2 << 20).contains(&stats.latest_bytes), "{} bytes", stats.latest_bytes);
+        let vehicles = current(&store).iter().filter(|text| text.contains("Integer")).count();
+        assert_eq!((vehicles, store.current(None).len()), (4, 8), "four vehicles, and no press");
+        assert_eq!(stats.unmentioned, if round == 0 { 5 } else { 0 }, "counted");
+        assert_eq!(kept(&store).len(), 8);
+        let known: Vec<usize> = store.snapshot().tables.iter().map(|table| table.assets.len()).collect();
+        assert_eq!(known, [8, 1], "an asset without latest values is known");
+        for vehicle in 0..8 {
+            assert_eq!(submit(&store, batch(&car, &[((vehicle, 1, 0), said(1))])).unwrap().duplicates, 1);
+        }
+        assert_eq!(submit(&store, press::batch(&press, &[(1, 0, 1, 0, 1.0)])).unwrap().duplicates, 1);
+        wait(store.seal()).unwrap();
+        store.close();
+        store = open();
+    }
+    // What has a latest value keeps having it.
+    assert_eq!(submit(&store, batch(&car, &[((0, 2, 0), said(2))])).unwrap().accepted, 1);
+    assert!(current(&store).iter().any(|text| text.contains("V0 0 2 0 Good Integer(2)")));
     store.close();
 }
 
