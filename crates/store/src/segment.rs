@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::checked::{CheckedFile, damaged_file};
 pub(crate) use self::checked::{Fault, flipped_bit};
+pub(crate) use self::decimal::{Decimals, schema_of_files, schema_of_rows};
 use self::file::FileWriter;
 pub(crate) use self::file::{Effort, FileFacts};
 use crate::disk::{Disk, NewFile};
@@ -345,7 +346,8 @@ pub(crate) struct SegmentWriter<'a> {
 }
 
 impl<'a> SegmentWriter<'a> {
-    /// Begins segment `number` of `profile`, for rows of `schema` that begin on `day`.
+    /// Begins segment `number` of `profile`, for rows that begin on `day` and are stored as `schema` says: see
+    /// [`schema_of_rows`] and [`schema_of_files`].
     ///
     /// # Errors
     /// When the disk refuses.

@@ -2,6 +2,7 @@
 
 mod backups;
 mod damage;
+mod decimals;
 mod durability;
 mod faults;
 mod faulty;
@@ -11,3 +12,4 @@ mod merging;
 mod once;
 mod press;
 mod segments;
+mod size;
