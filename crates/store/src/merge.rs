@@ -20,8 +20,8 @@ use crate::segment::{
     self, CheckedFile, Decimals, Effort, Numbers, Place, Segment, SegmentError, SegmentFile, SegmentWriter,
 };
 
-/// Rows that are read from one input at once.
-const READ_ROWS: usize = 8_192;
+/// Rows that are read from one input at once: few, since there are many inputs.
+pub(crate) const READ_ROWS: usize = 2_048;
 /// Rows that are written at once.
 const WRITE_ROWS: usize = 16_384;
 

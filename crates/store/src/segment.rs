@@ -28,7 +28,7 @@ pub use self::checked::{CheckedFile, damaged_file};
 pub(crate) use self::checked::{Fault, flipped_bit};
 pub(crate) use self::decimal::{Decimals, schema_of_files, schema_of_rows};
 use self::file::FileWriter;
-pub(crate) use self::file::{Effort, FileFacts};
+pub(crate) use self::file::{Effort, FileFacts, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
 use crate::disk::{Disk, NewFile};
 use crate::rollup::{BUCKETS_SECS, RollupBuilder};
 use crate::stored::StoredProfile;

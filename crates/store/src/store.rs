@@ -34,7 +34,7 @@ pub struct StoreOptions {
     pub dir: PathBuf,
     /// Rows in memory that make a new set of segments due. Twice as many are the most there will be.
     pub hot_rows_max: usize,
-    /// About how many bytes these rows may take in memory before one is due.
+    /// About how many bytes these rows may take in memory before one is due. Segments that are merged take as much again.
     pub hot_bytes_max: usize,
     /// Bytes in the log that make it due.
     pub log_bytes_max: u64,

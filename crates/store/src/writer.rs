@@ -163,7 +163,7 @@ impl Writer {
         let log = LogWriter::new(Arc::clone(&disk), dir, manifest.log_first.max(last + 1));
         let kept = files.iter().filter(|(number, _)| *number >= manifest.log_first);
         let log_bytes = kept.filter_map(|(_, path)| Some(path.metadata().ok()?.len())).sum();
-        let keeper = Keeper::new(options.dir.clone(), disk, manifest, damaged, Arc::clone(&shared), wake);
+        let keeper = Keeper::new(&options, disk, manifest, damaged, Arc::clone(&shared), wake);
         // Files that the manifest no longer needs may be left from a stop right after it was written.
         keeper.clean_log(&log);
         let (defined, framed, record) = (Vec::new(), Vec::new(), Encoder::default());
