@@ -77,6 +77,11 @@ pub(crate) struct Health {
 }
 
 impl Health {
+    /// Says why the log cannot be written, or that it can.
+    pub(crate) fn set_log_trouble(&mut self, reason: Option<Arc<str>>) {
+        self.log = reason;
+    }
+
     /// Says why segments cannot be written, or that they can.
     pub(crate) fn set_seal_trouble(&mut self, reason: Option<Arc<str>>) {
         self.seal = reason;

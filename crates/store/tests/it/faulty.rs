@@ -73,6 +73,7 @@ struct Medium {
     /// What happened: the fault and the file.
     happened: Vec<(Fault, PathBuf)>,
     is_cut: bool,
+    is_read_only: bool,
     /// How much room there is, where that is of interest.
     free_bytes: Option<u64>,
     /// What would be there after a power cut.
@@ -102,6 +103,7 @@ impl FaultyDisk {
             full_until: 0,
             happened: Vec::new(),
             is_cut: false,
+            is_read_only: false,
             free_bytes: None,
             durable: BTreeMap::new(),
             ghosts: BTreeMap::new(),
@@ -125,6 +127,11 @@ impl FaultyDisk {
     /// Works again, with all that was written.
     pub(crate) fn resume(&self) {
         self.medium().is_cut = false;
+    }
+
+    /// Takes nothing any more, or does again, as a file system does that was mounted anew.
+    pub(crate) fn set_read_only(&self, is_read_only: bool) {
+        self.medium().is_read_only = is_read_only;
     }
 
     /// Tells that there is so much room.
@@ -180,6 +187,9 @@ impl Medium {
     fn meet(&mut self, operation: Operation, path: &Path) -> io::Result<Option<Fault>> {
         if self.is_cut {
             return Err(io::Error::other("the power is gone"));
+        }
+        if self.is_read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
         self.operations += 1;
         let takes_room = matches!(operation, Operation::Create | Operation::Append);

@@ -11,5 +11,6 @@ mod formats;
 mod merging;
 mod once;
 mod press;
+mod read_only;
 mod segments;
 mod size;
