@@ -244,7 +244,9 @@ impl Keeper {
         self.stopping.store(true, Ordering::Relaxed);
         if let Some(running) = self.merging.take().and_then(|merging| merging.running) {
             // What it made is not listed by any manifest, and is removed at the next start.
-            let _ = running.recv();
+            if let Ok(Err(error)) = running.recv() {
+                tracing::warn!(reason = describe(&error), "segments were not merged before the store was closed");
+            }
         }
     }
 
