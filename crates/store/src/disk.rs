@@ -156,7 +156,7 @@ impl<'a> NewFile<'a> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let file = disk.create(&temporary).inspect_err(|_| drop(disk.remove(&temporary)))?;
+        let file = disk.create(&temporary).inspect_err(|_| take_away(disk, &temporary))?;
         let waiting = Vec::with_capacity(OUTPUT_BYTES);
         Ok(Self { disk, path: path.to_owned(), temporary, file, waiting, is_put: false })
     }
@@ -174,8 +174,18 @@ impl<'a> NewFile<'a> {
 impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         if !self.is_put {
-            let _ = self.disk.remove(&self.temporary);
+            take_away(self.disk, &self.temporary);
         }
+    }
+}
+
+/// Removes what will not be finished. Where it stays, it takes room until somebody looks: so that is told.
+fn take_away(disk: &dyn Disk, path: &Path) {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "failed to remove an unfinished file");
+        }
+        _ => {}
     }
 }
 

@@ -23,11 +23,11 @@ use crate::generation::Generation;
 use crate::log::LogWriter;
 use crate::manifest::{Manifest, ManifestTable};
 use crate::merge::MergeJob;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Bounds, Plan};
 use crate::salvage::{SalvageJob, Salvaged};
 use crate::seal::{SealJob, Sealed};
 use crate::segment::{self, Numbers, Place, Segment, SegmentError, SegmentFile};
-use crate::store::{Shared, SubmitError};
+use crate::store::{Shared, StoreOptions, SubmitError};
 use crate::stored::StoredProfile;
 
 /// Calls the writer when a job has ended.
@@ -83,6 +83,8 @@ pub(crate) struct Keeper {
     numbers: Arc<Numbers>,
     /// Log files with damage in them, to be put aside rather than removed.
     damaged: Vec<PathBuf>,
+    /// Bytes that the inputs of one merge may take in memory.
+    merge_bytes_max: u64,
     shared: Arc<Shared>,
     sealing: Option<Job<SealJob, Sealed>>,
     merging: Option<Job<Rewrite, Rewritten>>,
@@ -119,13 +121,14 @@ pub(crate) struct Copyable {
 
 impl Keeper {
     pub(crate) fn new(
-        dir: PathBuf,
+        options: &StoreOptions,
         disk: Arc<dyn Disk>,
         manifest: Manifest,
         damaged: Vec<PathBuf>,
         shared: Arc<Shared>,
         wake: Wake,
     ) -> Self {
+        let dir = options.dir.clone();
         let place = Place { disk: &*disk, dir: &dir };
         manifest.retired.iter().for_each(|file| remove(place, &dir.join(file)));
         // A file that was removed may be there again after a power cut.
@@ -143,6 +146,7 @@ impl Keeper {
             manifest,
             numbers,
             damaged,
+            merge_bytes_max: options.hot_bytes_max as u64,
             shared,
             sealing: None,
             merging: None,
@@ -240,7 +244,9 @@ impl Keeper {
         self.stopping.store(true, Ordering::Relaxed);
         if let Some(running) = self.merging.take().and_then(|merging| merging.running) {
             // What it made is not listed by any manifest, and is removed at the next start.
-            let _ = running.recv();
+            if let Ok(Err(error)) = running.recv() {
+                tracing::warn!(reason = describe(&error), "segments were not merged before the store was closed");
+            }
         }
     }
 
@@ -401,10 +407,10 @@ impl Keeper {
             let state = self.shared.state();
             let mut tables = state.tables.values();
             tables.find_map(|table| {
-                let columns = table.schema().fields().len();
+                let bounds = Bounds { columns: table.schema().fields().len(), bytes_max: self.merge_bytes_max };
                 let merge = match scope {
-                    Scope::Due { settled_before } => plan::next_merge(table.segments(), columns, settled_before),
-                    Scope::All => plan::next_merge_of_all(table.segments(), columns),
+                    Scope::Due { settled_before } => plan::next_merge(table.segments(), bounds, settled_before),
+                    Scope::All => plan::next_merge_of_all(table.segments(), bounds),
                 };
                 merge.map(|(inputs, effort)| MergeJob {
                     profile: Arc::clone(table.profile()),

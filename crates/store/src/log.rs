@@ -4,11 +4,14 @@
 //! bytes. A file is never appended to after a restart or a failed sync: writing goes on in a new one, so that a torn
 //! record can only stand at the end of a file. This module must not know what records say.
 
+mod search;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::search::Search;
 use crate::disk::{Disk, DiskFile};
 use crate::segment::flipped_bit;
 
@@ -18,6 +21,8 @@ pub(crate) const MAGIC: &[u8; 8] = b"TMLOG\0\0\x01";
 const MAGIC_ANY: &[u8] = b"TMLOG\0\0";
 /// The largest record that is written or believed.
 pub(crate) const RECORD_BYTES_MAX: usize = 64 << 20;
+/// Length and checksum, which stand before the bytes of a record.
+const HEAD_BYTES: usize = 8;
 
 /// Appends records to the newest file.
 pub(crate) struct LogWriter {
@@ -179,11 +184,12 @@ pub(crate) fn read_records(path: &Path, mut each: impl FnMut(&[u8], u64) -> bool
         let (offset, bytes) = (from as u64, (end - from) as u64);
         damages.push(Damage { path: path.to_owned(), offset, bytes, inside });
     };
+    let mut search: Option<Search<'_>> = None;
     let mut at = if whole_magic { MAGIC.len() } else { 0 };
     while at < bytes.len() {
         let end = match record_at(&bytes, at) {
             Some(record) => {
-                let end = at + 8 + record.len();
+                let end = at + HEAD_BYTES + record.len();
                 if !each(record, at as u64) {
                     // Its checksum is right: no write that was cut short.
                     damaged(at, end, true);
@@ -191,7 +197,8 @@ pub(crate) fn read_records(path: &Path, mut each: impl FnMut(&[u8], u64) -> bool
                 end
             }
             None => {
-                let next = (at + 1..bytes.len()).find(|next| record_at(&bytes, *next).is_some());
+                // One search does for all damage of a file: the checksums that it needs are counted once.
+                let next = search.get_or_insert_with(|| Search::new(&bytes, at)).next_record(at + 1);
                 let end = next.unwrap_or(bytes.len());
                 damaged(at, end, end < bytes.len() || is_flipped(&bytes[at..]));
                 end
@@ -209,16 +216,21 @@ fn is_flipped(bytes: &[u8]) -> bool {
     u32::from_le_bytes(length) as usize == record.len() && flipped_bit(record, u32::from_le_bytes(crc)).is_some()
 }
 
-/// The whole record that begins at `at`, if one does. Records are never empty: zeros are none.
+/// The whole record that begins at `at`, if one does.
 fn record_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
-    let head = bytes.get(at..at + 8)?;
+    let (length, crc) = head_at(bytes, at)?;
+    let record = &bytes[at + HEAD_BYTES..][..length as usize];
+    (crc32fast::hash(record) == crc).then_some(record)
+}
+
+/// Length and checksum of the record that may begin at `at`, if it would end within `bytes`. Records are never empty:
+/// zeros are none.
+fn head_at(bytes: &[u8], at: usize) -> Option<(u32, u32)> {
+    let head = bytes.get(at..at + HEAD_BYTES)?;
     let number = |from: usize| u32::from_le_bytes([head[from], head[from + 1], head[from + 2], head[from + 3]]);
-    let length = number(0) as usize;
-    if length == 0 || length > RECORD_BYTES_MAX {
-        return None;
-    }
-    let record = bytes.get(at + 8..at + 8 + length)?;
-    (crc32fast::hash(record) == number(4)).then_some(record)
+    let (length, crc) = (number(0), number(4));
+    let fits = (1..=RECORD_BYTES_MAX.min(bytes.len() - at - HEAD_BYTES)).contains(&(length as usize));
+    fits.then_some((length, crc))
 }
 
 #[cfg(test)]
@@ -316,6 +328,22 @@ mod tests {
         fs::write(&path, &newer).unwrap();
         let error = read_records(&path, |_, _| true).unwrap_err().to_string();
         assert!(error.contains("format 2"), "{error}");
+    }
+
+    #[test]
+    fn one_bit_of_a_large_record_costs_that_record_and_no_hours() {
+        let dir = tempfile::tempdir().unwrap();
+        let large: Vec<u8> = (0..16_u32 << 20).map(|place| (place.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let path = written(dir.path(), &[b"first", &large, b"third", &large[..1 << 20], b"fifth"]);
+        let mut bytes = fs::read(&path).unwrap();
+        let third = MAGIC.len() + 8 + 5 + 8 + large.len();
+        for at in [MAGIC.len() + 8 + 5 + 8 + 12_345, third + 8 + 5 + 8 + 77] {
+            bytes[at] ^= 2;
+        }
+        fs::write(&path, &bytes).unwrap();
+        let (records, damages) = read(&path);
+        assert_eq!(records, [b"first".to_vec(), b"third".to_vec(), b"fifth".to_vec()]);
+        assert!(damages.len() == 2 && damages.iter().all(|damage| damage.inside), "{damages:?}");
     }
 
     #[test]

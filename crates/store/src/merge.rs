@@ -8,17 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Int32Array, RecordBatch, StringArray, new_null_array};
 use arrow::compute::{cast, interleave_record_batch};
-use arrow::datatypes::{Int32Type, SchemaRef, TimestampNanosecondType, UInt32Type};
+use arrow::datatypes::{Float64Type, Int32Type, SchemaRef, TimestampNanosecondType, UInt32Type};
 use model::{Profile, Shape};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 
 use crate::plan::VALUES_MAX;
-use crate::segment::{self, Effort, Numbers, Place, Segment, SegmentError, SegmentFile, SegmentWriter};
+use crate::segment::{
+    self, CheckedFile, Decimals, Effort, Numbers, Place, Segment, SegmentError, SegmentFile, SegmentWriter,
+};
 
-/// Rows that are read from one input at once.
-const READ_ROWS: usize = 8_192;
+/// Rows that are read from one input at once: few, since there are many inputs.
+pub(crate) const READ_ROWS: usize = 2_048;
 /// Rows that are written at once.
 const WRITE_ROWS: usize = 16_384;
 
@@ -59,8 +62,8 @@ impl MergeJob {
             inputs.extend((!input.keys.is_empty()).then_some(input));
         }
         let day = self.inputs.iter().map(|input| input.stored().day()).min().unwrap_or(0);
-        let create =
-            || SegmentWriter::create(place, self.numbers.next(), &self.profile, &self.schema, day, self.effort);
+        let schema = self.stored_schema()?;
+        let create = || SegmentWriter::create(place, self.numbers.next(), &self.profile, &schema, day, self.effort);
         let rows_max = VALUES_MAX / self.schema.fields().len() as u64;
         let mut writer: Option<SegmentWriter<'_>> = None;
         let mut last: Option<Key> = None;
@@ -83,6 +86,31 @@ impl MergeJob {
             segments.push(writer.finish()?);
         }
         Ok(())
+    }
+
+    /// The schema of the table as the merged segments store it.
+    fn stored_schema(&self) -> Result<SchemaRef, SegmentError> {
+        if self.profile.shape() == Shape::Changes {
+            return Ok(Arc::clone(&self.schema));
+        }
+        let files = self.inputs.iter().map(|input| opened(input)).collect::<Result<Vec<CheckedFile>, _>>()?;
+        let footers: Vec<&ParquetMetaData> = files.iter().map(CheckedFile::metadata).collect();
+        segment::schema_of_files(&self.schema, &footers, |place, column| self.decimals(&self.inputs[place], column))
+    }
+
+    /// What the numbers of `column` are, if all of them are decimals: one that was stored by a program that did not look.
+    fn decimals(&self, input: &SegmentFile, column: &str) -> Result<Option<Decimals>, SegmentError> {
+        let mut found = Decimals::default();
+        for rows in reader(input, Some(&[column]), 65_536)? {
+            if self.stopping.load(Ordering::Relaxed) {
+                return Err(SegmentError::Stopped);
+            }
+            let rows = rows.map_err(|error| unreadable(input, error.into()))?;
+            let numbers = rows.column_by_name(column).and_then(|numbers| numbers.as_primitive_opt::<Float64Type>());
+            let Some(all) = numbers.and_then(|numbers| found.and(numbers)) else { return Ok(None) };
+            found = all;
+        }
+        Ok(Some(found))
     }
 
     /// The next rows of all inputs in order. Inputs that are at their end are taken away.
@@ -251,17 +279,83 @@ fn reader(
     columns: Option<&[&str]>,
     rows: usize,
 ) -> Result<ParquetRecordBatchReader, SegmentError> {
-    let path = &segment.path;
-    let file = segment.open().map_err(|source| SegmentError::File { operation: "open", path: path.clone(), source })?;
     let failed = |source| unreadable(segment, source);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened(segment)?).map_err(failed)?;
     let mask = match columns {
-        Some(columns) => ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied()),
+        Some(columns) => {
+            // By their places: the name of a signal may have dots in it, which stand for parts of a column elsewhere.
+            let fields = builder.parquet_schema().root_schema().get_fields().iter().enumerate();
+            let wanted = fields.filter(|(_, field)| columns.contains(&field.name())).map(|(place, _)| place);
+            ProjectionMask::roots(builder.parquet_schema(), wanted.collect::<Vec<_>>())
+        }
         None => ProjectionMask::all(),
     };
     builder.with_projection(mask).with_batch_size(rows).build().map_err(failed)
 }
 
+fn opened(segment: &SegmentFile) -> Result<CheckedFile, SegmentError> {
+    let path = &segment.path;
+    segment.open().map_err(|source| SegmentError::File { operation: "open", path: path.clone(), source })
+}
+
 fn unreadable(segment: &SegmentFile, source: ParquetError) -> SegmentError {
     SegmentError::Parquet { operation: "read", path: segment.path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Array, TimestampNanosecondArray, UInt32Array};
+    use arrow::datatypes::DataType;
+    use model::{Signal, ValueKind};
+
+    use super::*;
+    use crate::disk::SystemDisk;
+    use crate::table;
+
+    /// How two files are merged that a program wrote which knew no decimals.
+    fn check(columns: [&[Option<f64>]; 2], expected: &DataType) {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place { disk: &SystemDisk, dir: folder.path() };
+        let signal = Signal::new("load.peak", "x:LOAD", ValueKind::Number);
+        let profile = Arc::new(Profile::new("van", Shape::Frames, vec![signal]).unwrap());
+        let (schema, numbers) = (table::schema(&profile), Arc::new(Numbers::from(1)));
+        let inputs = columns.iter().enumerate().map(|(file, column)| {
+            let rows = column.len();
+            let words: ArrayRef = Arc::new(StringArray::from(vec!["vehicle/V1"]));
+            let asset = DictionaryArray::<Int32Type>::new(Int32Array::from(vec![0; rows]), words);
+            let times = || {
+                let times =
+                    TimestampNanosecondArray::from_iter_values((0..rows as i64).map(|row| 2 * row + file as i64));
+                Arc::new(times.with_timezone("UTC"))
+            };
+            let load: Float64Array = column.iter().copied().collect();
+            let exceptions = new_null_array(schema.field_with_name("exceptions").unwrap().data_type(), rows);
+            let sequence = Arc::new(UInt32Array::from(vec![0; rows]));
+            let columns: Vec<ArrayRef> = vec![Arc::new(asset), times(), times(), sequence, Arc::new(load), exceptions];
+            let rows = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+            let mut writer = SegmentWriter::create(place, numbers.next(), &profile, &schema, 0, Effort::Quick).unwrap();
+            writer.write(&rows).unwrap();
+            Arc::new(SegmentFile::new(folder.path(), writer.finish().unwrap()))
+        });
+        let (inputs, effort, stopping) = (inputs.collect(), Effort::Thorough, Arc::default());
+        let (profile, schema, numbers) = (Arc::clone(&profile), Arc::clone(&schema), Arc::clone(&numbers));
+        let merged = MergeJob { profile, schema, inputs, effort, numbers, stopping }.run(place).unwrap();
+        let rows =
+            reader(&SegmentFile::new(folder.path(), merged[0].clone()), None, 100).unwrap().next().unwrap().unwrap();
+        let load = rows.column_by_name("load.peak").unwrap();
+        assert_eq!(load.data_type(), expected);
+        let load = cast(load, &DataType::Float64).unwrap();
+        let given = (0..columns[0].len()).flat_map(|row| columns.iter().filter_map(move |column| column.get(row)));
+        let bits = |number: Option<f64>| number.map(f64::to_bits);
+        let found: Vec<_> = load.as_primitive::<Float64Type>().iter().map(bits).collect();
+        assert_eq!(found, given.map(|number| bits(*number)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn numbers_of_older_files_become_decimals_if_all_of_them_are() {
+        check([&[Some(1.5), None], &[Some(-0.25)]], &DataType::Decimal128(18, 2));
+        check([&[Some(1e15), None], &[Some(0.001)]], &DataType::Float64);
+        check([&[Some(1.5), Some(2.5)], &[Some(-0.0)]], &DataType::Float64);
+        check([&[None, None], &[None]], &DataType::Float64);
+    }
 }

@@ -3,6 +3,7 @@
 //! must not know how the damage was found, or where the damaged file goes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -168,6 +169,8 @@ impl SalvageJob {
         let effort = if stored.settled { Effort::Thorough } else { Effort::Quick };
         let columns = columns_of(file);
         let hit = file.hit_by(faults);
+        // What is left of decimals is decimals.
+        let Ok(schema) = segment::schema_of_files(&self.schema, &[file.metadata()], |_, _| Ok::<_, Infallible>(None));
         let mut writer: Option<SegmentWriter<'_>> = None;
         for (group, about) in file.metadata().row_groups().iter().enumerate() {
             let mut unreadable: BTreeSet<usize> =
@@ -190,7 +193,7 @@ impl SalvageJob {
                     Some(writer) => writer,
                     None => {
                         let (number, day) = (self.numbers.next(), stored.day());
-                        let begun = SegmentWriter::create(place, number, &self.profile, &self.schema, day, effort)?;
+                        let begun = SegmentWriter::create(place, number, &self.profile, &schema, day, effort)?;
                         writer.insert(begun)
                     }
                 };

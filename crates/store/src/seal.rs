@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use model::Profile;
+use model::{Profile, Shape};
 
 use crate::checkpoint;
 use crate::generation::{Generation, joined};
@@ -84,7 +84,12 @@ impl SealJob {
             let sorted = segment::sort(&table.profile, &joined(&table.schema, &table.chunks));
             for (day, rows) in by_day(&sorted) {
                 let (number, profile) = (self.numbers.next(), &table.profile);
-                let mut writer = SegmentWriter::create(place, number, profile, &table.schema, day, Effort::Quick)?;
+                let schema = match profile.shape() {
+                    // A column of theirs is one signal; the numbers of changes are those of all signals.
+                    Shape::Frames => segment::schema_of_rows(&table.schema, std::slice::from_ref(&rows)),
+                    Shape::Changes => Arc::clone(&table.schema),
+                };
+                let mut writer = SegmentWriter::create(place, number, profile, &schema, day, Effort::Quick)?;
                 writer.write(&rows)?;
                 segments.push((profile.id().into(), writer.finish()?));
             }

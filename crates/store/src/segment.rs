@@ -26,8 +26,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::checked::{CheckedFile, damaged_file};
 pub(crate) use self::checked::{Fault, flipped_bit};
+pub(crate) use self::decimal::{Decimals, schema_of_files, schema_of_rows};
 use self::file::FileWriter;
-pub(crate) use self::file::{Effort, FileFacts};
+pub(crate) use self::file::{Effort, FileFacts, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
 use crate::disk::{Disk, NewFile};
 use crate::rollup::{BUCKETS_SECS, RollupBuilder};
 use crate::stored::StoredProfile;
@@ -345,7 +346,8 @@ pub(crate) struct SegmentWriter<'a> {
 }
 
 impl<'a> SegmentWriter<'a> {
-    /// Begins segment `number` of `profile`, for rows of `schema` that begin on `day`.
+    /// Begins segment `number` of `profile`, for rows that begin on `day` and are stored as `schema` says: see
+    /// [`schema_of_rows`] and [`schema_of_files`].
     ///
     /// # Errors
     /// When the disk refuses.

@@ -34,8 +34,8 @@ pub struct StoreOptions {
     pub dir: PathBuf,
     /// Rows in memory that make a new set of segments due. Twice as many are the most there will be.
     pub hot_rows_max: usize,
-    /// About how many bytes these rows may take in memory before one is due. The latest values may take as many: at that,
-    /// signals that have none get none, and are found among the rows only.
+    /// About how many bytes these rows may take in memory before one is due. Segments that are merged take as much again,
+    /// and so may the latest values: at that, signals that have none get none, and are found among the rows only.
     pub hot_bytes_max: usize,
     /// Bytes in the log that make it due.
     pub log_bytes_max: u64,
@@ -72,6 +72,12 @@ pub enum OpenError {
     /// Another process writes there.
     #[error("`{0}` is in use by another Tongmai: only one may write to a data directory")]
     InUse(PathBuf),
+    /// It cannot be written to, and was never open for writing.
+    #[error(
+        "`{0}` is on a read-only disk and has no file LOCK: make the disk writable, or ask without a server: tongmai sql \
+         --data"
+    )]
+    ReadOnly(PathBuf),
     /// There are data, and nothing that says what they are.
     #[error("`{0}` holds a log or segments but no manifest.json: is part of it missing? Nothing was changed")]
     NoManifest(PathBuf),
@@ -175,10 +181,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the data directory of `options`, making it if it is not there.
+    /// Opens the data directory of `options`, making it if it is not there. On a disk that has become read-only, questions
+    /// are answered, and batches are refused until it can be written to again.
     ///
     /// # Errors
-    /// When it is in use, cannot be written to, or does not read.
+    /// When it is in use, cannot be made, or does not read.
     pub fn open(options: StoreOptions, disk: Arc<dyn Disk>) -> Result<(Self, Recovery), OpenError> {
         let dir = options.dir.clone();
         let failed = |operation, path: &Path| {
@@ -189,7 +196,7 @@ impl Store {
             let folder = dir.join(folder);
             disk.make_folders(&folder).map_err(failed("make the folder", &folder))?;
         }
-        let lock = lock(&dir)?;
+        let (lock, mut read_only) = lock_if_possible(&dir)?;
         if !Manifest::exists(&dir).map_err(failed("look into", &dir))? {
             for kept in [dir.join("log"), dir.join("segments")] {
                 let mut entries = fs::read_dir(&kept).map_err(failed("look into", &kept))?;
@@ -202,7 +209,11 @@ impl Store {
         backup::adopt(&*disk, &dir)?;
         if Manifest::is_half_written(&dir) {
             let readable = Manifest::read(&dir).map_err(|error| OpenError::Recover(RecoverError::Manifest(error)))?;
-            readable.write(&*disk, &dir).map_err(OpenError::Manifest)?;
+            // Where nothing can be written, nothing can be removed either: the next manifest that can be makes both one.
+            match readable.write(&*disk, &dir) {
+                Err(ManifestError::File { source, .. }) if is_read_only(&source) => read_only = Some(source),
+                written => written.map_err(OpenError::Manifest)?,
+            }
         }
         let (state, manifest, recovery) = recover(&dir, options.hot_bytes_max).map_err(OpenError::Recover)?;
         let shared = Arc::new(Shared {
@@ -211,6 +222,10 @@ impl Store {
             changes: broadcast::Sender::new(CHANGES_QUEUE),
         });
         let (commands, queue) = mpsc::channel(options.queue_batches);
+        if let Some(error) = read_only {
+            tracing::warn!(dir = %dir.display(), "the disk is read-only: questions are answered, and nothing is taken in");
+            shared.health().set_log_trouble(Some(format!("failed to write to the data directory: {error}").into()));
+        }
         let damaged = recovery.damages.iter().filter(|damage| damage.inside).map(|damage| damage.path.clone());
         let wake = wake(commands.downgrade());
         let writer = Writer::new(options, Arc::clone(&disk), manifest, damaged.collect(), Arc::clone(&shared), wake)
@@ -346,17 +361,36 @@ impl Store {
 
 /// Takes the lock of the data directory `dir`, which holds as long as the file is open.
 pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
+    match lock_if_possible(dir)? {
+        (lock, None) => Ok(lock),
+        (_, Some(source)) => Err(OpenError::File { operation: "make", path: dir.join("LOCK"), source }),
+    }
+}
+
+/// The same, also where nothing can be written: then with the reason. The lock holds on when that has passed.
+fn lock_if_possible(dir: &Path) -> Result<(File, Option<io::Error>), OpenError> {
     let path = dir.join("LOCK");
     let failed = |operation| {
         let path = path.clone();
         move |source| OpenError::File { operation, path, source }
     };
-    let lock = File::create(&path).map_err(failed("make"))?;
+    let (lock, read_only) = match File::create(&path) {
+        Err(error) if is_read_only(&error) => match File::open(&path) {
+            Ok(lock) => (lock, Some(error)),
+            // Nobody has written there since it was copied there, and whoever can write first must find it free.
+            Err(_) => return Err(OpenError::ReadOnly(dir.to_owned())),
+        },
+        made => (made.map_err(failed("make"))?, None),
+    };
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok((lock, read_only)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(failed("lock")(source)),
     }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ReadOnlyFilesystem
 }
 
 /// Calls the writer when a job has ended, unless the store was closed meanwhile.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Batch, Cursor, Profile, Rows, Timestamp};
+use model::{Batch, Column, Condition, Cursor, Entry, Profile, Rows, Statistic, Timestamp, Value};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::record::{self, VALUES_MAX};
 use crate::store::{Receipt, Shared, StoreOptions, StoreStats, SubmitError};
 
-/// Bytes that are written with one sync at most.
+/// Bytes that are written with one sync at most, unless one batch has more.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 /// While segments cannot be written, the log may grow to so many times the size that makes them due.
 const LOG_GROWTH_MAX: u64 = 8;
@@ -78,6 +78,11 @@ pub(crate) struct Health {
 }
 
 impl Health {
+    /// Says why the log cannot be written, or that it can.
+    pub(crate) fn set_log_trouble(&mut self, reason: Option<Arc<str>>) {
+        self.log = reason;
+    }
+
     /// Says why segments cannot be written, or that they can.
     pub(crate) fn set_seal_trouble(&mut self, reason: Option<Arc<str>>) {
         self.seal = reason;
@@ -165,7 +170,7 @@ impl Writer {
         let log = LogWriter::new(Arc::clone(&disk), dir, manifest.log_first.max(last + 1));
         let kept = files.iter().filter(|(number, _)| *number >= manifest.log_first);
         let log_bytes = kept.filter_map(|(_, path)| Some(path.metadata().ok()?.len())).sum();
-        let keeper = Keeper::new(options.dir.clone(), disk, manifest, damaged, Arc::clone(&shared), wake);
+        let keeper = Keeper::new(&options, disk, manifest, damaged, Arc::clone(&shared), wake);
         // Files that the manifest no longer needs may be left from a stop right after it was written.
         keeper.clean_log(&log);
         let (defined, framed, record) = (Vec::new(), Vec::new(), Encoder::default());
@@ -175,20 +180,30 @@ impl Writer {
 
     pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         let _guard = BreakdownGuard(Arc::clone(&self.shared));
-        let mut group: Vec<Append> = Vec::new();
+        let (mut group, mut bytes): (Vec<Append>, usize) = (Vec::new(), 0);
         while let Some(mut next) = self.wait_for_command(&mut queue) {
             while let Some(command) = next {
                 match command {
-                    Command::Append { batch, cursor, answer } => group.push(Append { batch, cursor, answer }),
+                    Command::Append { batch, cursor, answer } => {
+                        let more = bytes_of(&batch);
+                        if bytes + more > GROUP_BYTES_MAX {
+                            self.append(std::mem::take(&mut group));
+                            bytes = 0;
+                        }
+                        bytes += more;
+                        group.push(Append { batch, cursor, answer });
+                    }
                     other => {
                         self.append(std::mem::take(&mut group));
+                        bytes = 0;
                         self.obey(other);
                     }
                 }
-                let full = group.iter().map(|append| bytes_of(&append.batch)).sum::<usize>() >= GROUP_BYTES_MAX;
-                next = if full { None } else { queue.try_recv().ok() };
+                // Not all of the bound is waited for: sealing has its turn between groups, also where no group is ever full.
+                next = if bytes >= GROUP_BYTES_MAX / 2 { None } else { queue.try_recv().ok() };
             }
             self.append(std::mem::take(&mut group));
+            bytes = 0;
             self.seal_if_due();
             self.retry_if_due();
         }
@@ -395,11 +410,47 @@ impl Writer {
     }
 }
 
-/// About what a batch takes in the log.
+/// About what a batch takes in the log: numbers as they are packed, texts as they are.
 fn bytes_of(batch: &Batch) -> usize {
-    let columns = match &batch.rows {
-        Rows::Changes(_) => 0,
-        Rows::Frames(frames) => frames.columns.len(),
+    let (columns, texts) = match &batch.rows {
+        Rows::Changes(changes) => {
+            let reset = |statistic: &Statistic| statistic.reset_triggered.as_ref().map_or(0, |reset| reset.len());
+            let statistics = changes.statistic.iter().map(|(_, statistic)| 16 + reset(statistic));
+            (0, changes.value.iter().map(bytes_of_value).chain(statistics).sum())
+        }
+        Rows::Frames(frames) => (frames.columns.len(), frames.columns.iter().map(bytes_of_texts).sum::<usize>()),
     };
-    batch.len().saturating_mul(16 + 2 * columns)
+    batch.len().saturating_mul(16 + 2 * columns).saturating_add(texts)
+}
+
+fn bytes_of_texts(column: &Column) -> usize {
+    match column {
+        Column::Texts(texts) => texts.iter().flatten().map(|text| text.len()).sum(),
+        Column::Integers(_) | Column::Numbers(_) => 0,
+    }
+}
+
+/// What a value takes besides what each row takes.
+fn bytes_of_value(value: &Value) -> usize {
+    match value {
+        Value::Absent | Value::Number(_) | Value::Integer(_) => 0,
+        Value::Text(text) => text.len(),
+        Value::Vector(numbers) => 8 * numbers.len(),
+        Value::Entries(entries) => bytes_of_entries(entries),
+        Value::Condition(condition) => {
+            let Condition { level: _, native_code, native_severity, qualifier, message } = &**condition;
+            let texts = [native_code, native_severity, qualifier, message].into_iter().flatten();
+            texts.map(|text| text.len()).sum()
+        }
+    }
+}
+
+fn bytes_of_entries(entries: &[(Box<str>, Entry)]) -> usize {
+    let bytes_of_entry = |entry: &Entry| match entry {
+        Entry::Number(_) => 8,
+        Entry::Removed => 0,
+        Entry::Text(text) => text.len(),
+        Entry::Row(cells) => bytes_of_entries(cells),
+    };
+    entries.iter().map(|(key, entry)| key.len() + bytes_of_entry(entry)).sum()
 }

@@ -4,14 +4,14 @@
 //! whoever reads several of them at once has to bring it to floating-point numbers: DuckDB rounds to the scale of the
 //! first file unless told `union_by_name`. This module must not know of encodings or of files on disk.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "chosen only once all files of a table agree on a column's scale"))]
-
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Float64Array, RecordBatch};
+use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
 use parquet::basic::LogicalType;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
 /// Digits of a stored decimal: as many as 64 bits hold.
@@ -28,64 +28,114 @@ const ROUNDER: f64 = (3_u64 << 51) as f64;
 
 const POWERS: [f64; SCALE_MAX as usize + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 
+/// What is known of numbers that are all short decimals.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Decimals {
+    /// The least scale that gives each of them exactly.
+    scale: u8,
+    /// The greatest of them, their signs left out.
+    most: f64,
+}
+
+impl Decimals {
+    /// All of `numbers` besides these; `None` if not all of them together can be stored as decimals.
+    pub(crate) fn and(self, numbers: &Float64Array) -> Option<Self> {
+        let scale = scale_of(numbers, self.scale)?;
+        let [least, greatest] = [min(numbers), max(numbers)].map(|number| number.unwrap_or(0.0).abs());
+        Self { scale, most: self.most.max(least).max(greatest) }.fitting()
+    }
+
+    /// What a chunk of a file says of its numbers, if they are stored as decimals.
+    fn of_chunk(chunk: &ColumnChunkMetaData) -> Option<Self> {
+        let Some(LogicalType::Decimal(decimal)) = chunk.column_descr().logical_type_ref() else { return None };
+        let scale = u8::try_from(decimal.scale).ok().filter(|scale| *scale <= SCALE_MAX)?;
+        let Some(Statistics::Int64(range)) = chunk.statistics() else { return None };
+        let most = range.min_opt()?.unsigned_abs().max(range.max_opt()?.unsigned_abs());
+        Some(Self { scale, most: most as f64 / POWERS[usize::from(scale)] })
+    }
+
+    fn joined(self, other: Self) -> Option<Self> {
+        Self { scale: self.scale.max(other.scale), most: self.most.max(other.most) }.fitting()
+    }
+
+    /// Itself, if its greatest number can be given its scale: a finer one than it needs may be too fine for it.
+    fn fitting(self) -> Option<Self> {
+        (self.most * POWERS[usize::from(self.scale)] < WHOLE_MAX - 1.0).then_some(self)
+    }
+}
+
 /// `schema` as a file of `rows` stores it.
 pub(crate) fn schema_of_rows(schema: &SchemaRef, rows: &[RecordBatch]) -> SchemaRef {
-    stored(schema, |index| {
-        let mut scale = 0;
-        for rows in rows {
-            scale = scale_of(rows.column(index).as_primitive(), scale)?;
-        }
-        Some(scale)
-    })
+    let of_column = |index: usize| {
+        let columns = rows.iter().map(|rows| floats(rows.column(index)));
+        let mut columns = columns.filter(|column| column.null_count() < column.len());
+        let first = columns.next().map(|column| Decimals::default().and(column));
+        Ok::<_, Infallible>(first.flatten().and_then(|first| columns.try_fold(first, Decimals::and)))
+    };
+    stored(schema, of_column).unwrap_or_else(|never| match never {})
 }
 
-/// `schema` as a file stores it that takes the rows of `files`: what the files say of themselves is enough. A file
-/// without a column has no values of it.
-pub(crate) fn schema_of_files(schema: &SchemaRef, files: &[&ParquetMetaData]) -> SchemaRef {
+/// `schema` as a file stores it that takes the rows of `files`. What a file says of its decimals is enough; `look` is
+/// asked for what a column of floating-point numbers holds, by the place of its file and its name. A file without a
+/// column, or without a value in it, changes nothing.
+///
+/// # Errors
+/// When `look` fails.
+pub(crate) fn schema_of_files<E>(
+    schema: &SchemaRef,
+    files: &[&ParquetMetaData],
+    mut look: impl FnMut(usize, &str) -> Result<Option<Decimals>, E>,
+) -> Result<SchemaRef, E> {
     stored(schema, |index| {
         let name = schema.field(index).name();
-        let chunks = || {
-            files.iter().flat_map(|file| file.row_groups()).flat_map(move |group| {
-                group.columns().iter().filter(move |column| column.column_path().parts() == [name.as_str()])
-            })
-        };
-        let scales = chunks().filter(|chunk| !is_empty(chunk)).map(scale_of_chunk).collect::<Option<Vec<u8>>>()?;
-        let scale = scales.into_iter().max().unwrap_or(0);
-        let fits = chunks().filter(|chunk| !is_empty(chunk)).all(|chunk| fits(chunk, scale));
-        fits.then_some(scale)
+        let mut found: Option<Decimals> = None;
+        let mut unknown = Vec::new();
+        for (place, file) in files.iter().enumerate() {
+            for chunk in chunks(file, name).filter(|chunk| !is_empty(chunk)) {
+                let Some(decimals) = Decimals::of_chunk(chunk) else {
+                    unknown.push(place);
+                    break;
+                };
+                let Some(joined) = found.unwrap_or(decimals).joined(decimals) else { return Ok(None) };
+                found = Some(joined);
+            }
+        }
+        for place in unknown {
+            let Some(decimals) = look(place, name)? else { return Ok(None) };
+            let Some(joined) = found.unwrap_or(decimals).joined(decimals) else { return Ok(None) };
+            found = Some(joined);
+        }
+        Ok(found)
     })
 }
 
-fn stored(schema: &SchemaRef, scale: impl Fn(usize) -> Option<u8>) -> SchemaRef {
-    let stored = schema.fields().iter().enumerate().map(|(index, field)| {
-        let scale = (*field.data_type() == DataType::Float64).then(|| scale(index)).flatten();
-        match scale {
-            Some(scale) => Arc::new(Field::clone(field).with_data_type(DataType::Decimal128(PRECISION, scale as i8))),
+/// `schema` with the columns of floating-point numbers as they are stored, of which `of_column` tells what is in them. A
+/// column without values stays as it is: a scale of nothing would be a wrong hint to whoever reads several files.
+fn stored<E>(
+    schema: &SchemaRef,
+    mut of_column: impl FnMut(usize) -> Result<Option<Decimals>, E>,
+) -> Result<SchemaRef, E> {
+    let mut fields = Vec::with_capacity(schema.fields().len());
+    for (index, field) in schema.fields().iter().enumerate() {
+        let decimals = if *field.data_type() == DataType::Float64 { of_column(index)? } else { None };
+        fields.push(match decimals {
+            Some(Decimals { scale, .. }) => {
+                Arc::new(Field::clone(field).with_data_type(DataType::Decimal128(PRECISION, scale as i8)))
+            }
             None => Arc::clone(field),
-        }
-    });
-    Arc::new(Schema::new_with_metadata(stored.collect::<Vec<_>>(), schema.metadata().clone()))
+        });
+    }
+    Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+}
+
+/// The chunks of the column `name`, row group by row group.
+fn chunks<'a>(file: &'a ParquetMetaData, name: &'a str) -> impl Iterator<Item = &'a ColumnChunkMetaData> {
+    let columns = file.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    columns.filter(move |column| column.column_path().parts() == [name])
 }
 
 fn is_empty(chunk: &ColumnChunkMetaData) -> bool {
     chunk.statistics().and_then(Statistics::null_count_opt) == Some(chunk.num_values() as u64)
-}
-
-fn scale_of_chunk(chunk: &ColumnChunkMetaData) -> Option<u8> {
-    match chunk.column_descr().logical_type_ref() {
-        Some(LogicalType::Decimal(decimal)) => u8::try_from(decimal.scale).ok().filter(|scale| *scale <= SCALE_MAX),
-        _ => None,
-    }
-}
-
-/// Whether the numbers of `chunk` can be given `scale`, which is not coarser than theirs.
-fn fits(chunk: &ColumnChunkMetaData, scale: u8) -> bool {
-    let Some(Statistics::Int64(range)) = chunk.statistics() else { return false };
-    let (Some(min), Some(max), Some(own)) = (range.min_opt(), range.max_opt(), scale_of_chunk(chunk)) else {
-        return false;
-    };
-    let most = min.unsigned_abs().max(max.unsigned_abs()) as f64;
-    most * POWERS[usize::from(scale - own)] < WHOLE_MAX
 }
 
 /// The least scale from `least` on that gives every number of `numbers` exactly.
@@ -179,6 +229,23 @@ mod tests {
         check(&[2_251_799_813_685_247.0], Some(0));
         check(&[2_251_799_813_685_248.0], None);
         check(&[2_251_799_813_685_247.0, 0.1], None);
+    }
+
+    #[test]
+    fn numbers_that_came_earlier_have_to_fit_the_scale_of_later_ones() {
+        let check = |given: &[&[f64]], expected: Option<u8>| {
+            let parts = given.iter().map(|part| part.iter().copied().map(Some).collect::<Vec<_>>());
+            let found = parts.map(|part| numbers(&part)).try_fold(Decimals::default(), |all, part| all.and(&part));
+            assert_eq!(found.map(|decimals| decimals.scale), expected, "{given:?}");
+        };
+        check(&[&[1.5], &[-2.25], &[3.0]], Some(2));
+        check(&[&[2_251_799_813_685_246.0], &[1.0]], Some(0));
+        check(&[&[2_251_799_813_685_246.0], &[0.1]], None);
+        check(&[&[-2_251_799_813_685_246.0], &[0.1]], None);
+        // Also within one array, where numbers are looked at some at a time.
+        let mut far_apart = vec![1.0; 2_000];
+        (far_apart[0], far_apart[1_999]) = (1e15, 0.001);
+        check(&[&far_apart], None);
     }
 
     #[test]

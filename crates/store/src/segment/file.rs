@@ -24,10 +24,10 @@ use super::column::{self, Numbers, PAGE_ROWS};
 use super::decimal;
 
 /// How many rows a row group has at most.
-const ROW_GROUP_ROWS: usize = 131_072;
+pub(crate) const ROW_GROUP_ROWS: usize = 131_072;
 
 /// How many bytes of memory a row group takes at most before it is written.
-const ROW_GROUP_BYTES: usize = 96 << 20;
+pub(crate) const ROW_GROUP_BYTES: usize = 96 << 20;
 
 /// Writes one file.
 pub(crate) struct FileWriter<W: Write + Send> {

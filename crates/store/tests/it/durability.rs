@@ -3,10 +3,13 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use model::Cursor;
+use model::{
+    Batch, Changes, Column, Condition, Cursor, Entry, Frames, Observation, Profile, Quality, Shape, Signal, Timestamp,
+    Value, ValueKind,
+};
 use store::{Disk, DiskFile, OpenError, Receipt, Store, StoreOptions, SubmitError, SystemDisk};
 
 use crate::press::{batch, open, profile, rows, submit, wait};
@@ -221,4 +224,95 @@ fn a_batch_that_contradicts_what_is_kept_is_refused_and_harms_no_other() {
     assert!(error.to_string().contains("signal `force` of profile `press` is kept as number"), "{error}");
     submit(&store, batch(&profile(), &[(1, 0, 2, 0, 1.0)])).unwrap();
     assert_eq!(rows(&store.snapshot()).len(), 2);
+}
+
+/// A disk that holds syncs back as long as its lock is held, and counts what each sync made durable.
+#[derive(Clone, Default)]
+struct Slow(Arc<(Mutex<()>, Mutex<Vec<usize>>)>);
+
+struct SlowFile(Slow, Box<dyn DiskFile>, usize);
+
+impl Disk for Slow {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(SlowFile(self.clone(), SystemDisk.create(path)?, 0)))
+    }
+}
+
+impl DiskFile for SlowFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.2 += bytes.len();
+        self.1.append(bytes)
+    }
+    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
+        self.1.truncate(bytes)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        drop(self.0.0.0.lock().unwrap());
+        self.0.0.1.lock().unwrap().push(std::mem::take(&mut self.2));
+        self.1.sync()
+    }
+}
+
+/// One row with a text of `bytes` bytes, of each kind of value that has texts.
+fn text_of(profile: &Arc<Profile>, kind: i64, bytes: usize) -> Arc<Batch> {
+    let text: Box<str> = "x".repeat(bytes).into();
+    let received = Timestamp::from_millis(1_000_000);
+    if profile.shape() == Shape::Frames {
+        return Arc::new(Batch::frames(
+            Arc::clone(profile),
+            received,
+            Frames {
+                assets: vec!["vehicle/V1".parse().unwrap()],
+                asset: vec![0],
+                time: vec![Timestamp::from_millis(kind)],
+                sequence: vec![0],
+                columns: vec![Column::Texts(vec![Some(text)])],
+                exceptions: Vec::new(),
+            },
+        ));
+    }
+    let value = match kind % 4 {
+        0 => Value::Text(text),
+        1 => Value::Condition(Box::new(Condition { message: Some(text), ..Condition::default() })),
+        2 => Value::Entries([("rows".into(), Entry::Row([("cell".into(), Entry::Text(text))].into()))].into()),
+        _ => Value::Vector(vec![0.1; bytes / 8].into()),
+    };
+    let mut changes = Changes::default();
+    let asset = changes.intern(&"machine/p1".parse().unwrap());
+    let (time, quality) = (Timestamp::from_millis(kind), Quality::Good);
+    changes.push(asset, Observation { signal: (kind % 4) as u16, time, sequence: 0, quality, value, statistic: None });
+    Arc::new(Batch::changes(Arc::clone(profile), received, changes))
+}
+
+#[test]
+fn what_is_written_with_one_sync_has_a_bound_also_where_it_is_texts() {
+    let kinds = [ValueKind::Text, ValueKind::Condition, ValueKind::Entries, ValueKind::Vector];
+    let signals = kinds.iter().enumerate().map(|(place, kind)| Signal::new(&format!("s{place}"), "x:Y", *kind));
+    let changes = Arc::new(Profile::new("press", Shape::Changes, signals.collect()).unwrap());
+    let note = vec![Signal::new("note", "x:Y", ValueKind::Text)];
+    let frames = Arc::new(Profile::new("car", Shape::Frames, note).unwrap());
+    for profile in [changes, frames] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Slow::default();
+        let (store, _) = Store::open(StoreOptions::new(dir.path()), Arc::new(disk.clone())).unwrap();
+        let held = disk.0.0.lock().unwrap();
+        let threads = (0..20).map(|kind| {
+            let submitted = store.submit(text_of(&profile, kind, 1 << 20), None);
+            std::thread::spawn(move || wait(submitted).unwrap())
+        });
+        let threads: Vec<_> = threads.collect();
+        // All of them wait: one is being written, the others are queued.
+        while store.stats().queued_batches < 16 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        disk.0.1.lock().unwrap().clear();
+        drop(held);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let synced = disk.0.1.lock().unwrap().clone();
+        assert!(synced.iter().all(|bytes| *bytes <= 4 << 20), "{synced:?}");
+        assert!(synced.len() < 20, "several go together: {synced:?}");
+        store.close();
+    }
 }

@@ -3,7 +3,7 @@
 //! `TONGMAI_FAULTS` says how many scenarios are run, `TONGMAI_SEED` where they begin.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -14,9 +14,9 @@ use model::{
     ValueKind,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use store::{Loss, Plan, Store, StoreOptions, SubmitError, Weight};
+use store::{Loss, Plan, Store, StoreOptions, SubmitError};
 
-use crate::faulty::{Fault, FaultyDisk, Random, files};
+use crate::faulty::{Fault, FaultyDisk, Happened, Lie, Random, files};
 use crate::press::wait;
 
 /// Asset and second; of presses, also the signal.
@@ -203,8 +203,15 @@ struct Scenario {
     /// What it refused, and may have all the same.
     refused: BTreeSet<Key>,
     second: i64,
+    disk: FaultyDisk,
+    /// What stands in records of the log that the disk wrote otherwise than it was told.
+    exposed: BTreeSet<Key>,
+    /// Log files in which that became of what defines a profile.
+    undefined: BTreeSet<(PathBuf, &'static str)>,
     /// What went wrong, in the store's words.
     errors: Vec<String>,
+    /// What was found damaged, in the store's words.
+    damage: BTreeSet<String>,
 }
 
 impl Scenario {
@@ -248,7 +255,9 @@ impl Scenario {
             "press" => changes(&self.profiles[0], received, keys),
             _ => frames(&self.profiles[1], received, keys),
         };
+        let lies = self.lies().len();
         let outcome = wait(self.store.submit(batch, None));
+        self.expose(keys, lies);
         let receipt = self.note(outcome);
         if let Some(receipt) = receipt {
             assert_eq!(receipt.accepted + receipt.duplicates, keys.len() as u64);
@@ -258,6 +267,29 @@ impl Scenario {
             self.refused.extend(keys.iter().filter(|key| !self.acknowledged.contains(*key)));
         }
         receipt.is_some()
+    }
+
+    /// What the disk wrote into the log and was not told.
+    fn lies(&self) -> Vec<Happened> {
+        let is_log = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("log"));
+        self.disk.happened().into_iter().filter(|happened| happened.lie.is_some() && is_log(&happened.path)).collect()
+    }
+
+    /// Notes whether the record of `keys`, which has just been written, can be read: not if the disk lied of it, and not if it
+    /// lied of what defines its profile in that file. `before` counts the lies before.
+    fn expose(&mut self, keys: &[Key], before: usize) {
+        let profile = keys[0].0;
+        for lie in self.lies().into_iter().skip(before) {
+            self.exposed.extend(keys);
+            if let Some(Lie { told, .. }) = &lie.lie
+                && String::from_utf8_lossy(told).contains(&format!("\"id\":\"{profile}\""))
+            {
+                self.undefined.insert((lie.path, profile));
+            }
+        }
+        if self.disk.last_log().is_some_and(|log| self.undefined.contains(&(log, profile))) {
+            self.exposed.extend(keys);
+        }
     }
 
     fn step(&mut self) {
@@ -281,7 +313,9 @@ impl Scenario {
                 self.submit(&keys);
             }
         }
-        self.errors.extend(self.store.stats().trouble.map(|reason| reason.to_string()));
+        let stats = self.store.stats();
+        self.errors.extend(stats.trouble.map(|reason| reason.to_string()));
+        self.damage.extend(stats.damage.map(|damage| damage.to_string()));
     }
 }
 
@@ -331,7 +365,21 @@ fn run(seed: u64) -> Vec<Fault> {
     let (acknowledged, refused, mut errors) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     let store = open(dir, &disk, &mut errors);
     let profiles = [press(), van()];
-    let mut scenario = Scenario { random, store, profiles, acknowledged, refused, second: 1, errors };
+    let (exposed, undefined, damage) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let disk_of = disk.clone();
+    let mut scenario = Scenario {
+        random,
+        store,
+        profiles,
+        acknowledged,
+        refused,
+        second: 1,
+        disk: disk_of,
+        exposed,
+        undefined,
+        errors,
+        damage,
+    };
     for step in 0..STEPS {
         scenario.step();
         if cut_after == Some(step) {
@@ -342,23 +390,26 @@ fn run(seed: u64) -> Vec<Fault> {
             break;
         }
     }
-    let Scenario { store, mut acknowledged, mut refused, errors, profiles, .. } = scenario;
+    let Scenario { store, mut acknowledged, mut refused, errors, profiles, exposed, mut damage, .. } = scenario;
     store.close();
-    let lied = disk.happened().iter().any(|(fault, _)| fault.is_silent());
-    check_named(seed, dir, &disk, &errors);
+    let lied = disk.happened().iter().any(|happened| happened.fault.is_silent());
     if cut_after.is_some() {
         disk.restore(dir);
     }
 
     let report = store::verify(dir).unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
     assert!(lied || report.damages().next().is_none(), "seed {seed}: {:?}", report.findings);
+    check_named(seed, dir, &disk, &errors, &report);
+    check_lies(seed, dir, &disk, &report);
+    damage.extend(written_down(dir));
     let calm = FaultyDisk::new(seed, Vec::new());
     let mut refusals = Vec::new();
     let store = open(dir, &calm, &mut refusals);
     assert_eq!(refusals, [""; 0], "seed {seed}");
     let mut losses: Vec<Loss> = report.damages().flat_map(|damage| damage.affected.clone()).collect();
     let found = held(&store, &mut losses);
-    check_held(seed, dir, &found, &acknowledged, &refused, lied, &report, &losses);
+    let excuses = Excuses { lied, exposed, log_is_named: names_the_log(&report), losses: &losses, damage: &damage };
+    check_held(seed, &found, &acknowledged, &refused, &excuses);
 
     // All of it is sent again, as by sources that were not told: nothing is doubled.
     let all: BTreeSet<Key> = acknowledged.union(&refused).copied().collect();
@@ -377,60 +428,123 @@ fn run(seed: u64) -> Vec<Fault> {
     assert_eq!(repaired.left.damages().count(), 0, "seed {seed}: {:?}", repaired.left.findings);
     let strays: Vec<_> =
         files(dir).into_iter().filter(|path| path.extension().is_some_and(|end| end == "tmp")).collect();
-    assert_eq!(strays, [""; 0].map(std::path::PathBuf::from), "seed {seed}: nothing unfinished is left");
-    disk.happened().into_iter().map(|(fault, _)| fault).collect()
+    assert_eq!(strays, [""; 0].map(PathBuf::from), "seed {seed}: nothing unfinished is left");
+    disk.happened().into_iter().map(|happened| happened.fault).collect()
 }
 
-/// Whatever failed said so.
-fn check_named(seed: u64, dir: &Path, disk: &FaultyDisk, errors: &[String]) {
+/// Whatever failed said so: each fault by itself, in what a call answered or in what the program told its log.
+fn check_named(seed: u64, dir: &Path, disk: &FaultyDisk, errors: &[String], report: &store::Report) {
     let told = told().lock().unwrap_or_else(PoisonError::into_inner);
-    let dir = dir.to_string_lossy();
-    for (fault, path) in disk.happened().into_iter().filter(|(fault, _)| !fault.is_silent()) {
-        let warned = || told.iter().any(|line| line.contains(&*dir));
-        // An unfinished file that stays is removed at the next start; whoever looks meanwhile sees what it is.
-        let is_unfinished = fault == Fault::Remove;
+    for Happened { fault, path, tag, .. } in disk.happened().into_iter().filter(|happened| !happened.fault.is_silent())
+    {
+        let is_named = errors.iter().chain(told.iter()).any(|line| line.contains(&tag));
+        // A file that stays though it counts for nothing is removed at the next start; whoever looks meanwhile sees what it is.
+        let file = path.strip_prefix(dir).unwrap();
+        let is_seen = report.findings.iter().any(|finding| finding.file == file);
+        let is_left = fault == Fault::Remove && (!path.exists() || is_seen);
+        assert!(is_named || is_left, "seed {seed}: {fault:?} at {} was kept quiet", path.display());
+    }
+}
+
+/// What the disk wrote and was not told is named, if it is still there in a file that counts.
+fn check_lies(seed: u64, dir: &Path, disk: &FaultyDisk, report: &store::Report) {
+    let counting = counting(dir);
+    for Happened { fault, path, lie, .. } in disk.happened() {
+        let Some(lie) = lie.filter(|lie| lie.is_in(&path)) else { continue };
+        let file = path.strip_prefix(dir).unwrap();
+        let is_named = report.findings.iter().any(|finding| finding.file == file);
         assert!(
-            !errors.is_empty() || warned() || is_unfinished,
-            "seed {seed}: {fault:?} at {} was kept quiet",
-            path.display()
+            is_named || !counting(file),
+            "seed {seed}: {fault:?} of {} at {} is not named: {:?}",
+            lie.written.len(),
+            path.display(),
+            report.findings
         );
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "all that is known of a scenario at its end")]
-fn check_held(
-    seed: u64,
-    dir: &Path,
-    found: &Held,
-    acknowledged: &BTreeSet<Key>,
-    refused: &BTreeSet<Key>,
+/// Tells whether a file counts, as the manifest has it.
+fn counting(dir: &Path) -> impl Fn(&Path) -> bool {
+    let read = |name: &str| serde_json::from_slice::<serde_json::Value>(&std::fs::read(dir.join(name)).ok()?).ok();
+    let manifest = read("manifest.json").or_else(|| read("manifest.copy.json")).unwrap();
+    let text = manifest.to_string();
+    let log_first = manifest["log_first"].as_u64().unwrap();
+    move |file| {
+        let is_log = file.starts_with("log");
+        let number = file.file_stem().and_then(|name| name.to_str()?.parse().ok());
+        let retired = manifest["retired"].to_string().contains(file.to_str().unwrap());
+        match number {
+            Some(number) if is_log => log_first <= number,
+            _ => !retired && (file.starts_with("manifest") || text.contains(file.to_str().unwrap())),
+        }
+    }
+}
+
+/// Whether `report` names records of the log, or what was put aside of it.
+fn names_the_log(report: &store::Report) -> bool {
+    report.findings.iter().any(|finding| finding.file.starts_with("log"))
+}
+
+/// What was written down beside damaged files.
+fn written_down(dir: &Path) -> impl Iterator<Item = String> {
+    let texts = files(&dir.join("quarantine")).into_iter();
+    texts
+        .filter(|path| path.extension().is_some_and(|end| end == "txt"))
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+}
+
+/// Why something that was acknowledged may be missing.
+struct Excuses<'a> {
     lied: bool,
-    report: &store::Report,
-    losses: &[Loss],
-) {
+    /// What stood in records of the log that the disk wrote otherwise than it was told.
+    exposed: BTreeSet<Key>,
+    /// Whether somebody says that records of the log are lost.
+    log_is_named: bool,
+    /// What was said to be lost of segments.
+    losses: &'a [Loss],
+    /// The same, in words, of segments that were put aside earlier.
+    damage: &'a BTreeSet<String>,
+}
+
+impl Excuses<'_> {
+    /// Whether a segment is said to have lost the row of `key`, or only some of it.
+    fn names(&self, key: Key, is_some_there: bool) -> bool {
+        let time = Timestamp::from_millis(key.3 * 1_000);
+        let named =
+            |loss: &Loss| (loss.time_min..=loss.time_max).contains(&time) && (is_some_there != loss.columns.is_empty());
+        let said = |damage: &String| {
+            let lost = damage.split_once("; lost: ").map_or("", |(_, lost)| lost);
+            damage.contains(key.0) && lost.split("; ").any(|loss| is_said(loss.trim(), time, is_some_there))
+        };
+        self.losses.iter().any(named) || self.damage.iter().any(said)
+    }
+}
+
+/// Whether the words of a loss concern `time`: "7 rows of … between … and …", "speed of 7 rows …".
+fn is_said(loss: &str, time: Timestamp, is_some_there: bool) -> bool {
+    let Some((before, (first, last))) =
+        loss.rsplit_once(" between ").and_then(|(before, span)| Some((before, span.split_once(" and ")?)))
+    else {
+        return false;
+    };
+    let is_whole_rows = before.starts_with(|first: char| first.is_ascii_digit());
+    let [first, last] = [first, last].map(|time| time.parse::<Timestamp>().unwrap());
+    (first..=last).contains(&time) && is_some_there != is_whole_rows
+}
+
+fn check_held(seed: u64, found: &Held, acknowledged: &BTreeSet<Key>, refused: &BTreeSet<Key>, excuses: &Excuses<'_>) {
     for key in found.keys() {
         assert!(acknowledged.contains(key) || refused.contains(key), "seed {seed}: nobody said {key:?}");
     }
-    // Records of the log do not say which rows they hold once they are damaged; nor do segments that were salvaged earlier.
-    let log_is_damaged = report.damages().any(|damage| damage.file.starts_with("log"));
-    let put_aside = |file: &std::path::PathBuf| {
-        file.starts_with(dir.join("quarantine")) && file.extension().is_some_and(|end| end == "txt")
-    };
-    let was_salvaged = files(dir).iter().any(put_aside);
-    let set_aside =
-        report.findings.iter().any(|finding| finding.weight == Weight::Note && finding.file.starts_with("log"));
     for key in acknowledged {
         let is_whole = found.get(key).copied();
         if is_whole == Some(true) {
             continue;
         }
-        assert!(lied, "seed {seed}: {key:?} was acknowledged, and is {is_whole:?}");
-        let time = Timestamp::from_millis(key.3 * 1_000);
-        let names = |loss: &Loss| {
-            (loss.time_min..=loss.time_max).contains(&time) && (is_whole.is_none() == loss.columns.is_empty())
-        };
-        let named = log_is_damaged || was_salvaged || set_aside || losses.iter().any(names);
-        assert!(named, "seed {seed}: {key:?} is {is_whole:?}, and nobody says so: {:?}", report.findings);
+        assert!(excuses.lied, "seed {seed}: {key:?} was acknowledged, and is {is_whole:?}");
+        let of_log = is_whole.is_none() && excuses.exposed.contains(key) && excuses.log_is_named;
+        let named = of_log || excuses.names(*key, is_whole.is_some());
+        assert!(named, "seed {seed}: {key:?} is {is_whole:?}, and nobody says so: {:?}", excuses.damage);
     }
 }
 

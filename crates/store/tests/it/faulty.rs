@@ -60,6 +60,33 @@ impl Fault {
     }
 }
 
+/// A fault that an operation met.
+#[derive(Debug, Clone)]
+pub(crate) struct Happened {
+    pub(crate) fault: Fault,
+    /// The file; of a lie, as it is called now.
+    pub(crate) path: PathBuf,
+    /// What the error says, which no other one says.
+    pub(crate) tag: String,
+    /// Of a disk that lied: where it wrote what it was not told to, and what it wrote.
+    pub(crate) lie: Option<Lie>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Lie {
+    pub(crate) offset: u64,
+    pub(crate) told: Vec<u8>,
+    pub(crate) written: Vec<u8>,
+}
+
+impl Lie {
+    /// Whether it is still there in the file at `path`.
+    pub(crate) fn is_in(&self, path: &Path) -> bool {
+        let bytes = fs::read(path).unwrap_or_default();
+        bytes.get(self.offset as usize..).is_some_and(|rest| rest.starts_with(&self.written))
+    }
+}
+
 /// See the module.
 #[derive(Clone)]
 pub(crate) struct FaultyDisk(Arc<Mutex<Medium>>);
@@ -70,9 +97,12 @@ struct Medium {
     /// From which operation on the next fault that fits happens.
     planned: Vec<(u64, Fault)>,
     full_until: u64,
-    /// What happened: the fault and the file.
-    happened: Vec<(Fault, PathBuf)>,
+    seed: u64,
+    happened: Vec<Happened>,
+    /// The log file that was appended to last.
+    last_log: Option<PathBuf>,
     is_cut: bool,
+    is_read_only: bool,
     /// How much room there is, where that is of interest.
     free_bytes: Option<u64>,
     /// What would be there after a power cut.
@@ -97,11 +127,14 @@ impl FaultyDisk {
     pub(crate) fn new(seed: u64, planned: Vec<(u64, Fault)>) -> Self {
         Self(Arc::new(Mutex::new(Medium {
             random: Random(seed),
+            seed,
             operations: 0,
             planned,
             full_until: 0,
             happened: Vec::new(),
+            last_log: None,
             is_cut: false,
+            is_read_only: false,
             free_bytes: None,
             durable: BTreeMap::new(),
             ghosts: BTreeMap::new(),
@@ -113,8 +146,13 @@ impl FaultyDisk {
         self.0.lock().unwrap()
     }
 
-    pub(crate) fn happened(&self) -> Vec<(Fault, PathBuf)> {
+    pub(crate) fn happened(&self) -> Vec<Happened> {
         self.medium().happened.clone()
+    }
+
+    /// The log file that was appended to last.
+    pub(crate) fn last_log(&self) -> Option<PathBuf> {
+        self.medium().last_log.clone()
     }
 
     /// The power fails: nothing works any more.
@@ -125,6 +163,11 @@ impl FaultyDisk {
     /// Works again, with all that was written.
     pub(crate) fn resume(&self) {
         self.medium().is_cut = false;
+    }
+
+    /// Takes nothing any more, or does again, as a file system does that was mounted anew.
+    pub(crate) fn set_read_only(&self, is_read_only: bool) {
+        self.medium().is_read_only = is_read_only;
     }
 
     /// Tells that there is so much room.
@@ -181,6 +224,9 @@ impl Medium {
         if self.is_cut {
             return Err(io::Error::other("the power is gone"));
         }
+        if self.is_read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         self.operations += 1;
         let takes_room = matches!(operation, Operation::Create | Operation::Append);
         if self.operations < self.full_until && takes_room {
@@ -199,13 +245,22 @@ impl Medium {
         if let Fault::Full { operations } = fault {
             self.full_until = self.operations + operations;
         }
-        self.happened.push((fault, path.to_owned()));
+        let tag = format!("[fault {} of scenario {}]", self.happened.len() + 1, self.seed);
+        self.happened.push(Happened { fault, path: path.to_owned(), tag, lie: None });
         Ok(Some(fault))
     }
-}
 
-fn full() -> io::Error {
-    io::ErrorKind::StorageFull.into()
+    /// What an operation says that met the fault which happened last.
+    fn error(&self, kind: io::ErrorKind, what: &str) -> io::Error {
+        let tag = self.happened.last().map_or("", |last| &last.tag);
+        io::Error::new(kind, format!("{what} {tag}"))
+    }
+
+    /// The same for a disk that is full: for as long as that lasts.
+    fn full(&self) -> io::Error {
+        let full = self.happened.iter().rev().find(|happened| matches!(happened.fault, Fault::Full { .. }));
+        io::Error::new(io::ErrorKind::StorageFull, format!("no room {}", full.map_or("", |full| &full.tag)))
+    }
 }
 
 impl Disk for FaultyDisk {
@@ -213,14 +268,14 @@ impl Disk for FaultyDisk {
         let mut medium = self.medium();
         let fault = medium.meet(Operation::Create, path)?;
         if matches!(fault, Some(Fault::Full { .. })) {
-            return Err(full());
+            return Err(medium.full());
         }
         let file = OpenOptions::new().read(true).append(true).create_new(true).open(path)?;
         if fault != Some(Fault::FolderSync) || medium.random.one_in(2) {
             medium.durable.insert(path.to_owned(), Vec::new());
         }
         if fault == Some(Fault::FolderSync) {
-            return Err(io::Error::other("the folder cannot be synced"));
+            return Err(medium.error(io::ErrorKind::Other, "the folder cannot be synced"));
         }
         Ok(Box::new(FaultyFile { disk: self.clone(), path: path.to_owned(), file, synced: 0 }))
     }
@@ -229,9 +284,11 @@ impl Disk for FaultyDisk {
         let mut medium = self.medium();
         let fault = medium.meet(Operation::Rename, from)?;
         if fault == Some(Fault::Rename) {
-            return Err(io::Error::other("the name cannot be changed"));
+            return Err(medium.error(io::ErrorKind::Other, "the name cannot be changed"));
         }
         fs::rename(from, to)?;
+        let lies = medium.happened.iter_mut().filter(|happened| happened.lie.is_some() && happened.path == *from);
+        lies.for_each(|happened| happened.path = to.to_owned());
         let moved = medium.unsynced.remove(from);
         medium.unsynced.remove(to);
         medium.unsynced.extend(moved.map(|bytes| (to.to_owned(), bytes)));
@@ -241,13 +298,17 @@ impl Disk for FaultyDisk {
             medium.durable.remove(to);
             medium.durable.extend(bytes.map(|bytes| (to.to_owned(), bytes)));
         }
-        if fault == Some(Fault::FolderSync) { Err(io::Error::other("the folder cannot be synced")) } else { Ok(()) }
+        if fault == Some(Fault::FolderSync) {
+            Err(medium.error(io::ErrorKind::Other, "the folder cannot be synced"))
+        } else {
+            Ok(())
+        }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut medium = self.medium();
         if medium.meet(Operation::Remove, path)? == Some(Fault::Remove) {
-            return Err(io::Error::other("the file cannot be removed"));
+            return Err(medium.error(io::ErrorKind::Other, "the file cannot be removed"));
         }
         fs::remove_file(path)?;
         medium.unsynced.remove(path);
@@ -293,11 +354,18 @@ impl DiskFile for FaultyFile {
             }
             _ => {}
         }
+        if self.path.parent().is_some_and(|folder| folder.ends_with("log")) {
+            medium.last_log = Some(self.path.clone());
+        }
+        if written.len() == bytes.len() && written != bytes {
+            let lie = Lie { offset: self.file.metadata()?.len(), told: bytes.to_vec(), written: written.clone() };
+            medium.happened.last_mut().expect("it has just happened").lie = Some(lie);
+        }
         self.file.write_all(&written)?;
         medium.unsynced.entry(self.path.clone()).or_default().extend_from_slice(&written);
         match fault {
-            Some(Fault::Full { .. }) => Err(full()),
-            Some(Fault::ShortWrite) => Err(io::Error::other("the write was cut short")),
+            Some(Fault::Full { .. }) => Err(medium.full()),
+            Some(Fault::ShortWrite) => Err(medium.error(io::ErrorKind::Other, "the write was cut short")),
             _ => Ok(()),
         }
     }
@@ -307,7 +375,7 @@ impl DiskFile for FaultyFile {
         let fault = medium.meet(Operation::Sync, &self.path)?;
         let unsynced = medium.unsynced.remove(&self.path);
         if fault == Some(Fault::Sync) {
-            return Err(io::Error::other("the medium is gone"));
+            return Err(medium.error(io::ErrorKind::Other, "the medium is gone"));
         }
         if unsynced.is_some() {
             let mut bytes = Vec::new();

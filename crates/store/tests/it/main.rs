@@ -2,6 +2,7 @@
 
 mod backups;
 mod damage;
+mod decimals;
 mod durability;
 mod faults;
 mod faulty;
@@ -10,4 +11,6 @@ mod formats;
 mod merging;
 mod once;
 mod press;
+mod read_only;
 mod segments;
+mod size;
