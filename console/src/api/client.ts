@@ -51,8 +51,15 @@ export async function fetchGateways(timeoutMs = REQUEST_MS_MAX): Promise<Gateway
   return (await request<{ gateways: Gateway[] }>('/api/v1/gateways', {}, timeoutMs)).gateways;
 }
 
-export function fetchCurrent(): Promise<Current> {
-  return request<Current>('/api/v1/current');
+/** The latest values of everything, page by page. */
+export async function fetchCurrent(): Promise<Current> {
+  let page = await request<Current>('/api/v1/current');
+  let observations = page.observations;
+  while (page.next !== undefined) {
+    page = await request<Current>(`/api/v1/current${query([['after', page.next]])}`);
+    observations = observations.concat(page.observations);
+  }
+  return { now: page.now, observations };
 }
 
 export interface HistoryQuery {

@@ -77,6 +77,8 @@ export interface Rejection {
 export interface Current {
   now: string;
   observations: Observation[];
+  /** If there are more: what to ask for as `after`. */
+  next?: string;
 }
 
 export interface NumberSeries {

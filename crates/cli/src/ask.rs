@@ -5,10 +5,10 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use clap::ValueEnum;
-use query::Engine;
 use query::format::{AnswerWriter, Format};
+use query::{Engine, QueryError};
 use store::Snapshot;
 
 /// See the module.
@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: SqlArguments) -> Result<()> {
     let snapshot = read(&arguments.data)?;
     let engine = Engine::new(arguments.memory_mib << 20)?;
     let timeout = Duration::from_secs(arguments.timeout_secs);
-    let mut rows = engine.stream(&snapshot, &arguments.query, timeout).await?;
+    let mut rows = engine.stream(&snapshot, &arguments.query, timeout).await.map_err(told)?;
     let output: Box<dyn Write + Send> = match &arguments.output {
         Some(path) => {
             let file = File::create(path).with_context(|| format!("failed to make `{}`", path.display()))?;
@@ -68,11 +68,22 @@ pub(crate) async fn run(arguments: SqlArguments) -> Result<()> {
         None => Box::new(BufWriter::new(io::stdout())),
     };
     let mut writer = AnswerWriter::new(arguments.format.into(), rows.schema(), output)?;
-    while let Some(batch) = rows.next().await? {
+    while let Some(batch) = rows.next().await.map_err(told)? {
         writer.write(&batch)?;
     }
     writer.finish()?;
     Ok(())
+}
+
+/// `error` for whoever asked a data directory; with what to do about it where this program, which only reads, may not.
+pub(crate) fn told(error: QueryError) -> Error {
+    match &error {
+        QueryError::Unread { .. } => anyhow!(
+            "{error}: a server over this directory saves what can be read when it is asked; where there is none, \
+             `tongmai store repair` does"
+        ),
+        _ => error.into(),
+    }
 }
 
 /// All that is in the data directory `dir`.

@@ -18,6 +18,8 @@ use query::Engine;
 use query::format::{AnswerWriter, Format};
 use store::{Snapshot, table};
 
+use crate::ask::told;
+
 /// Queries that one export is made of at most; where there are more assets, several are asked for at once.
 const QUERIES_MAX: usize = 256;
 
@@ -101,7 +103,7 @@ async fn write(
     let mut writer: Option<(AnswerWriter<Box<dyn Write + Send>>, SchemaRef)> = None;
     let mut written = 0;
     for assets in wanted.assets.chunks(wanted.assets.len().div_ceil(QUERIES_MAX).max(1)) {
-        let mut rows = engine.stream(snapshot, &wanted.query(assets), Duration::MAX).await?;
+        let mut rows = engine.stream(snapshot, &wanted.query(assets), Duration::MAX).await.map_err(told)?;
         let (writer, schema) = match &mut writer {
             Some(writer) => writer,
             None => {
@@ -110,7 +112,7 @@ async fn write(
                 writer.insert((begun, schema))
             }
         };
-        while let Some(batch) = rows.next().await? {
+        while let Some(batch) = rows.next().await.map_err(told)? {
             writer.write(&RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec())?)?;
             written += batch.num_rows() as u64;
             bar.set_message(format!("{written} rows"));

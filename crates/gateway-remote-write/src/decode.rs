@@ -123,24 +123,12 @@ impl Rows {
             return Err(refused(error::LIMIT, format!("expected at most 1 MiB, got {} bytes", bytes.len())));
         }
         let series = TimeSeries::decode(bytes).map_err(|error| refused(error::INVALID_SERIES, error.to_string()))?;
-        let (signal, asset) = known.find(&series.labels)?;
-        let asset = self.place(&asset);
-        let mut previous = None;
-        let mut out_of_range = 0;
-        for sample in &series.samples {
-            let Some(nanos) = sample.timestamp.checked_mul(1_000_000) else {
-                out_of_range += 1;
-                continue;
-            };
-            // Two values at one time are two observations; the same twice is one.
-            let sequence = match previous {
-                Some((time, sequence, value)) if time == nanos && value != sample.value.to_bits() => sequence + 1,
-                Some((time, sequence, _)) if time == nanos => sequence,
-                _ => 0,
-            };
-            previous = Some((nanos, sequence, sample.value.to_bits()));
-            self.changes.push(asset, observation(signal, Timestamp::from_nanos(nanos), sequence, *sample));
-            decoded.samples += 1;
+        let times: Vec<_> = series.samples.iter().map(|sample| sample.timestamp.checked_mul(1_000_000)).collect();
+        let out_of_range = times.iter().filter(|time| time.is_none()).count();
+        // What brings no row is not to be remembered either: an asset without rows would never end a batch.
+        if out_of_range < times.len() {
+            self.push(&series, &times, known)?;
+            decoded.samples += (times.len() - out_of_range) as u64;
         }
         if out_of_range > 0 {
             let detail = format!("expected times between the years 1677 and 2262, got {out_of_range} others");
@@ -153,10 +141,35 @@ impl Rows {
         Ok(())
     }
 
+    /// Takes the samples of `series` that have a time, of which there is at least one.
+    fn push(
+        &mut self,
+        series: &TimeSeries,
+        times: &[Option<i64>],
+        known: &mut RemoteSeries,
+    ) -> Result<(), SeriesError> {
+        let (signal, asset) = known.find(&series.labels)?;
+        let asset = self.place(&asset);
+        let mut previous = None;
+        for (sample, nanos) in series.samples.iter().zip(times) {
+            let Some(nanos) = *nanos else { continue };
+            // Two values at one time are two observations; the same twice is one.
+            let sequence = match previous {
+                Some((time, sequence, value)) if time == nanos && value != sample.value.to_bits() => sequence + 1,
+                Some((time, sequence, _)) if time == nanos => sequence,
+                _ => 0,
+            };
+            previous = Some((nanos, sequence, sample.value.to_bits()));
+            self.changes.push(asset, observation(signal, Timestamp::from_nanos(nanos), sequence, *sample));
+        }
+        Ok(())
+    }
+
     fn place(&mut self, asset: &AssetId) -> u16 {
         *self.places.entry(asset.clone()).or_insert_with_key(|asset| {
             self.changes.assets.push(asset.clone());
-            (self.changes.assets.len() - 1) as u16
+            let place = self.changes.assets.len() - 1;
+            u16::try_from(place).expect("each asset has a row, and a batch ends long before so many")
         })
     }
 

@@ -105,8 +105,15 @@ impl RemoteSeries {
             return Err(refused(error::NO_NAME, "expected the label `__name__`"));
         };
         let (_, metric) = pairs.remove(place);
-        let asset = self.asset(&pairs)?;
-        Ok((self.signal(metric)?, asset))
+        let asset = self.names.asset("", &pairs);
+        let known = self.assets.get_key_value(&asset).map(|(known, ())| known.clone());
+        if known.is_none() && self.assets.len() >= self.limits.assets_max {
+            let detail = format!("expected at most {} assets (write.assets_max)", self.limits.assets_max);
+            return Err(refused(error::LIMIT, detail));
+        }
+        // The metric first: an asset of which nothing can be said is not remembered.
+        let signal = self.signal(metric)?;
+        Ok((signal, known.unwrap_or_else(|| self.remember_asset(asset))))
     }
 
     fn signal(&mut self, metric: &str) -> Result<SignalIndex, SeriesError> {
@@ -126,16 +133,8 @@ impl RemoteSeries {
         Ok(signal)
     }
 
-    fn asset(&mut self, labels: &[(&str, &str)]) -> Result<AssetId, SeriesError> {
-        let asset = self.names.asset("", labels);
-        if let Some((known, ())) = self.assets.get_key_value(&asset) {
-            return Ok(known.clone());
-        }
-        if self.assets.len() >= self.limits.assets_max {
-            let detail = format!("expected at most {} assets (write.assets_max)", self.limits.assets_max);
-            return Err(refused(error::LIMIT, detail));
-        }
+    fn remember_asset(&mut self, asset: AssetId) -> AssetId {
         self.assets.insert(asset.clone(), ());
-        Ok(asset)
+        asset
     }
 }

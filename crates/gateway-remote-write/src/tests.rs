@@ -214,6 +214,50 @@ fn at_a_bound_the_series_is_refused_and_the_bound_is_named() {
     assert!(text.contains("write.metrics_max") && text.contains("write.assets_max"), "{text}");
 }
 
+/// A series without samples, but with one native histogram.
+fn histogram(labels: &[&str]) -> Vec<u8> {
+    series(labels, &[field(4, b"\x08\x01")])
+}
+
+#[test]
+fn series_without_samples_move_nobody_to_another_asset() {
+    let mut known =
+        RemoteSeries::new(RemoteLimits { assets_max: 1_000_000, ..RemoteLimits::default() }, SeriesNames::default());
+    let histograms = (0..70_000).map(|number| histogram(&["__name__=h", &format!("i={number}")]));
+    let mut message = series(&["__name__=up", "job=first"], &[sample(1.0, 1)]);
+    message.extend(histograms.flatten());
+    message.extend(series(&["__name__=up", "job=last"], &[sample(2.0, 2)]));
+    let pieces = decode(&mut known, &message).unwrap();
+    let text = shown(&pieces);
+    assert!(text.starts_with("device/job=first up 1 1.0 good\ndevice/job=last up 2 2.0 good\nseries 2"), "{text}");
+    let rejected: u64 = pieces.iter().flat_map(|piece| piece.rejected.values()).sum();
+    assert_eq!(rejected, 70_000);
+}
+
+#[test]
+fn what_brings_no_row_uses_up_no_bound() {
+    let limits = RemoteLimits { metrics_max: 1, assets_max: 1 };
+    let message = [
+        histogram(&["__name__=h", "job=x"]),
+        series(&["__name__=far", "job=y"], &[sample(1.0, i64::MAX)]),
+        series(&["__name__=empty", "job=z"], &[]),
+        series(&["__name__=a"], &[sample(1.0, 1)]),
+    ];
+    let mut known = RemoteSeries::new(limits, SeriesNames::default());
+    let text = shown(&decode(&mut known, &message.concat()).unwrap());
+    assert!(text.starts_with("device/nameless a 1 1.0 good\n") && !text.contains("write."), "{text}");
+    // An asset whose only metric was refused is not there either.
+    let limits = RemoteLimits { metrics_max: 1, assets_max: 2 };
+    let message = [
+        series(&["__name__=a"], &[sample(1.0, 1)]),
+        series(&["__name__=b", "job=x"], &[sample(1.0, 1)]),
+        series(&["__name__=a", "job=y"], &[sample(1.0, 1)]),
+    ];
+    let mut known = RemoteSeries::new(limits, SeriesNames::default());
+    let text = shown(&decode(&mut known, &message.concat()).unwrap());
+    assert!(text.contains("device/job=y a 1 1.0 good\n"), "{text}");
+}
+
 #[test]
 fn after_a_restart_every_metric_has_its_place() {
     let message = [series(&["__name__=a"], &[sample(1.0, 1)]), series(&["__name__=b"], &[sample(1.0, 1)])].concat();

@@ -60,6 +60,7 @@ impl From<QueryError> for SqlError {
             QueryError::Memory { .. } => "53200",
             QueryError::TooLarge { .. } => "54000",
             QueryError::Invalid(text) => code_of(&text),
+            QueryError::Unread { .. } => "XX001",
             _ => "XX000",
         };
         Self::new(code, message)

@@ -2,12 +2,13 @@
 //! questions have from its first row to its last.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::{BufMut, BytesMut};
-use query::Rows;
 use query::postgres::{Parameter, PostgresType, Question};
+use query::{ATTEMPTS_MAX, QueryError, Rows, put_right};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,9 +40,28 @@ enum State {
 struct Running {
     rows: Rows,
     columns: SchemaRef,
-    batch: Option<(Vec<Column>, RecordBatch, usize)>,
+    next: Next,
     deadline: Instant,
     _turn: OwnedSemaphorePermit,
+}
+
+/// What comes next of an answer.
+enum Next {
+    /// Rows that are there, and how many of them were sent.
+    Batch(Vec<Column>, RecordBatch, usize),
+    /// Whatever the engine has.
+    Unknown,
+    /// Nothing.
+    End,
+}
+
+impl Next {
+    fn of(batch: Option<RecordBatch>, formats: &[Format]) -> Result<Self, SqlError> {
+        let Some(batch) = batch else { return Ok(Self::End) };
+        let formats = (0..batch.num_columns()).map(|place| Format::at(formats, place));
+        let columns = batch.columns().iter().zip(formats).map(|(values, format)| Column::new(values, format));
+        Ok(Self::Batch(columns.collect::<Result<_, _>>()?, batch, 0))
+    }
 }
 
 /// How an execution ended.
@@ -112,20 +132,18 @@ impl Portal {
     pub(crate) async fn start(
         &mut self,
         service: &Service,
-        timeout: std::time::Duration,
+        timeout: Duration,
         watch: &mut Watch<'_>,
     ) -> Result<(), Ended> {
         if !matches!(self.state, State::Waiting) {
             return Ok(());
         }
         let deadline = Instant::now() + timeout;
-        let late = || SqlError::from(query::QueryError::Timeout { limit: timeout });
         let turn = tokio::time::timeout_at(deadline, Arc::clone(&service.turns).acquire_owned());
-        let Ok(Ok(turn)) = watch.unless(turn).await? else { return Err(late().into()) };
-        let snapshot = service.store.snapshot();
-        let left = deadline.saturating_duration_since(Instant::now());
-        let rows = service.engine.ask(&snapshot, &self.question, self.parameters.clone(), left);
-        let rows = watch.unless(rows).await?.map_err(SqlError::from)?;
+        let Ok(Ok(turn)) = watch.unless(turn).await? else {
+            return Err(SqlError::from(QueryError::Timeout { limit: timeout }).into());
+        };
+        let (rows, first) = self.ask(service, deadline, timeout, watch).await?;
         let columns = rows.schema();
         if self.promised.as_ref().is_some_and(|promised| types(promised).ne(types(&columns))) {
             return Err(SqlError::new("0A000", "cached plan must not change result type").into());
@@ -136,8 +154,39 @@ impl Portal {
                 format!("bind message has {} result formats but query has {count} columns", self.formats.len());
             return Err(SqlError::new("08P01", message).into());
         }
-        self.state = State::Running(Box::new(Running { rows, columns, batch: None, deadline, _turn: turn }));
+        let next = Next::of(first, &self.formats)?;
+        self.state = State::Running(Box::new(Running { rows, columns, next, deadline, _turn: turn }));
         Ok(())
+    }
+
+    /// Asks for the first rows over what is there now; again where a damaged file was in the way that is put right.
+    async fn ask(
+        &self,
+        service: &Service,
+        deadline: Instant,
+        timeout: Duration,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Rows, Option<RecordBatch>), Ended> {
+        let mut attempt = 1;
+        loop {
+            let snapshot = service.store.snapshot();
+            let left = deadline.saturating_duration_since(Instant::now());
+            let begun = async {
+                let rows = service.engine.ask(&snapshot, &self.question, self.parameters.clone(), left);
+                let mut rows = rows.await?;
+                let first = rows.next().await?;
+                Ok::<_, QueryError>((rows, first))
+            };
+            let error = match watch.unless(begun).await? {
+                Ok(begun) => return Ok(begun),
+                Err(QueryError::Timeout { .. }) => QueryError::Timeout { limit: timeout },
+                Err(error) => error,
+            };
+            if !watch.unless(put_right(&service.store, &error, deadline)).await? || attempt == ATTEMPTS_MAX {
+                return Err(SqlError::from(error).into());
+            }
+            attempt += 1;
+        }
     }
 
     /// Appends the description of the columns, once it has begun.
@@ -149,7 +198,12 @@ impl Portal {
     }
 
     /// Sends rows until there are no more, or `rows_max` of them unless that is 0.
-    pub(crate) async fn send_rows(&mut self, rows_max: usize, watch: &mut Watch<'_>) -> Result<Progress, Ended> {
+    pub(crate) async fn send_rows(
+        &mut self,
+        service: &Service,
+        rows_max: usize,
+        watch: &mut Watch<'_>,
+    ) -> Result<Progress, Ended> {
         let running = match &mut self.state {
             State::Running(running) => running,
             State::Expired => {
@@ -159,30 +213,50 @@ impl Portal {
         };
         let mut sent = 0;
         loop {
-            if running.batch.is_none() {
-                let Some(batch) = watch.unless(running.rows.next()).await?.map_err(SqlError::from)? else {
+            match &mut running.next {
+                Next::Batch(columns, batch, row) => {
+                    while *row < batch.num_rows() {
+                        if rows_max > 0 && sent == rows_max as u64 {
+                            return Ok(Progress::Suspended);
+                        }
+                        put_row(&mut watch.channel.out, columns, *row);
+                        *row += 1;
+                        sent += 1;
+                        if watch.channel.is_full() {
+                            watch.flush(running.deadline).await?;
+                        }
+                    }
+                    running.next = Next::Unknown;
+                }
+                Next::Unknown => {
+                    let next = match watch.unless(running.rows.next()).await? {
+                        Ok(next) => next,
+                        Err(error) => return Err(broken_off(service, error, running.deadline, watch).await?.into()),
+                    };
+                    running.next = Next::of(next, &self.formats)?;
+                }
+                Next::End => {
                     self.state = State::Ended;
                     return Ok(Progress::Complete { rows: sent });
-                };
-                let formats = (0..batch.num_columns()).map(|place| Format::at(&self.formats, place));
-                let columns = batch.columns().iter().zip(formats).map(|(values, format)| Column::new(values, format));
-                running.batch = Some((columns.collect::<Result<_, _>>()?, batch, 0));
-            }
-            let Some((columns, batch, row)) = &mut running.batch else { continue };
-            while *row < batch.num_rows() {
-                if rows_max > 0 && sent == rows_max as u64 {
-                    return Ok(Progress::Suspended);
-                }
-                put_row(&mut watch.channel.out, columns, *row);
-                *row += 1;
-                sent += 1;
-                if watch.channel.is_full() {
-                    watch.flush(running.deadline).await?;
                 }
             }
-            running.batch = None;
         }
     }
+}
+
+/// Why an answer ends of which the client has rows already: those cannot be taken back, but it can ask again.
+async fn broken_off(
+    service: &Service,
+    error: QueryError,
+    deadline: Instant,
+    watch: &mut Watch<'_>,
+) -> Result<SqlError, Ended> {
+    let is_right = watch.unless(put_right(&service.store, &error, deadline)).await?;
+    let mut told = SqlError::from(error);
+    if is_right {
+        told.message.push_str("; what can be read of it is saved: ask again");
+    }
+    Ok(told)
 }
 
 fn types(schema: &SchemaRef) -> impl Iterator<Item = PostgresType> {

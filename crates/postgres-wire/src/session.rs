@@ -232,7 +232,7 @@ impl<'a> Session<'a> {
                     let mut watch = Watch { channel: &mut *self.channel, cancelled };
                     portal.start(self.service, self.timeout, &mut watch).await?;
                     portal.describe(&mut watch.channel.out);
-                    let progress = portal.send_rows(0, &mut watch).await?;
+                    let progress = portal.send_rows(self.service, 0, &mut watch).await?;
                     self.progressed(portal.question.tag, &progress);
                 }
                 command => {
@@ -457,7 +457,7 @@ impl<'a> Session<'a> {
                 }
                 let mut watch = Watch { channel: self.channel, cancelled };
                 portal.start(self.service, self.timeout, &mut watch).await?;
-                let progress = portal.send_rows(rows_max, &mut watch).await?;
+                let progress = portal.send_rows(self.service, rows_max, &mut watch).await?;
                 let tag = portal.question.tag;
                 self.progressed(tag, &progress);
             }

@@ -1,13 +1,14 @@
 //! Runs queries, each within its limits. One engine serves many queries; they share its memory and its threads, which
 //! are not those of the program: a query that computes without a pause holds up nobody else.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::disk_manager::DiskManagerBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SQLOptions;
@@ -28,6 +29,8 @@ use crate::session::Sessions;
 const THREADS: usize = 2;
 /// What all queries together may write to temporary files.
 const SPILL_BYTES_MAX: u64 = 4 << 30;
+/// What the names of folders with temporary files begin with.
+pub const SPILL_PREFIX: &str = "datafusion-";
 /// The longest time that can be asked for.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
 
@@ -63,14 +66,31 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine whose queries together use at most `memory_bytes`, and write to the disk what does not fit.
+    /// An engine whose queries together use at most `memory_bytes`, and write what does not fit to the system's folder
+    /// for temporary files.
     ///
     /// # Errors
-    /// When there is no place for temporary files, or there are no threads.
+    /// When there are no threads.
     pub fn new(memory_bytes: usize) -> Result<Self, QueryError> {
+        Self::with_disk(memory_bytes, DiskManagerMode::OsTmpDirectory)
+    }
+
+    /// The same, but what does not fit is written to folders below `folder`, whose names begin with
+    /// [`SPILL_PREFIX`] and which are removed with the engine.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written to, or there are no threads.
+    pub fn spilling_to(folder: PathBuf, memory_bytes: usize) -> Result<Self, QueryError> {
+        let made = std::fs::create_dir_all(&folder);
+        made.map_err(|error| QueryError::Failed(format!("failed to make `{}`: {error}", folder.display())))?;
+        Self::with_disk(memory_bytes, DiskManagerMode::Directories(vec![folder]))
+    }
+
+    fn with_disk(memory_bytes: usize, mode: DiskManagerMode) -> Result<Self, QueryError> {
+        let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(SPILL_BYTES_MAX);
         let environment = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
-            .with_disk_manager_builder(DiskManagerBuilder::default().with_max_temp_directory_size(SPILL_BYTES_MAX))
+            .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(|error| QueryError::new(&error, memory_bytes))?;
         let sessions = Sessions::new(environment, THREADS).map_err(|error| QueryError::new(&error, memory_bytes))?;

@@ -1,9 +1,12 @@
 //! Why a query has no answer, for the person who asked it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
+
+use crate::files::Unread;
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +43,15 @@ pub enum QueryError {
         /// How many there may be.
         limit: usize,
     },
-    /// A file did not read, or the engine failed.
+    /// A file is damaged, or does not read for another reason: see [`put_right`](crate::put_right).
+    #[error("failed to answer: {detail}")]
+    Unread {
+        /// The file.
+        file: PathBuf,
+        /// What is known of the reason.
+        detail: String,
+    },
+    /// The engine failed.
     #[error("failed to answer: {0}")]
     Failed(String),
 }
@@ -55,11 +66,15 @@ impl QueryError {
             Self::TooLarge { .. } => "answer_too_large",
             Self::Cancelled => "query_cancelled",
             Self::Busy { .. } => "too_many_queries",
+            Self::Unread { .. } => "file_unreadable",
             Self::Failed(_) => "query_failed",
         }
     }
 
     pub(crate) fn new(error: &DataFusionError, limit_bytes: usize) -> Self {
+        if let Some(unread) = Unread::within(error) {
+            return Self::Unread { file: unread.path.clone(), detail: unread.to_string() };
+        }
         let root = error.find_root();
         let text = match root {
             DataFusionError::SQL(error, _) => match &**error {

@@ -4,6 +4,7 @@
 //! Reading blocks its thread. Queries have threads of their own, and a local disk answers sooner than another thread.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -152,9 +153,31 @@ impl Files {
     }
 }
 
-fn unread(file: &DataFile, error: impl std::error::Error + Send + Sync + 'static) -> ParquetError {
-    let text = format!("failed to read `{}`: {error}", file.path().display());
-    ParquetError::External(Box::new(io::Error::other(text)))
+/// A file that did not read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read `{}`: {reason}", path.display())]
+pub(crate) struct Unread {
+    pub(crate) path: PathBuf,
+    /// As text, since whoever passes it on keeps the text at most.
+    reason: String,
+}
+
+impl Unread {
+    /// The file that is the reason of `error`, if it is one.
+    pub(crate) fn within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            if let Some(unread) = cause.downcast_ref() {
+                return Some(unread);
+            }
+            next = cause.source();
+        }
+        None
+    }
+}
+
+fn unread(file: &DataFile, error: impl Error) -> ParquetError {
+    ParquetError::External(Box::new(Unread { path: file.path().to_owned(), reason: error.to_string() }))
 }
 
 /// Makes readers of the files that [`Files::planned`] gave out.

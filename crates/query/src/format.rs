@@ -14,6 +14,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use serde::{Serialize, Serializer};
 
 /// Rows that a Parquet file is written by, which are held in memory.
 const ROW_GROUP_ROWS: usize = 262_144;
@@ -171,6 +172,32 @@ fn cell(column: &ArrayRef, row: usize) -> String {
         serde_json::Value::Null => String::new(),
         serde_json::Value::String(text) => text,
         other => other.to_string(),
+    }
+}
+
+/// One value as JSON, written without being made first: a list may be long. See [`json_value`].
+#[derive(Debug, Clone, Copy)]
+pub struct JsonCell<'a> {
+    /// Where it stands.
+    pub column: &'a ArrayRef,
+    /// In which row.
+    pub row: usize,
+}
+
+impl Serialize for JsonCell<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { column, row } = *self;
+        match column.data_type() {
+            DataType::List(_) if column.is_valid(row) => {
+                let elements = column.as_list::<i32>().value(row);
+                serializer.collect_seq((0..elements.len()).map(|row| JsonCell { column: &elements, row }))
+            }
+            DataType::Struct(fields) if column.is_valid(row) => {
+                let columns = fields.iter().zip(column.as_struct().columns());
+                serializer.collect_map(columns.map(|(field, column)| (field.name(), JsonCell { column, row })))
+            }
+            _ => json_value(column, row).serialize(serializer),
+        }
     }
 }
 

@@ -15,18 +15,21 @@ mod profile_table;
 mod tables;
 mod unpivot;
 
+mod bounded;
 mod rollups;
 mod session;
 
 mod depth;
 mod engine;
 mod error;
+mod right;
 mod running;
 
 pub mod format;
 pub mod postgres;
 
-pub use engine::{Answer, Engine, Limits, Rows};
+pub use engine::{Answer, Engine, Limits, Rows, SPILL_PREFIX};
 pub use error::QueryError;
+pub use right::{ATTEMPTS_MAX, put_right};
 pub use running::RunningQuery;
 pub use tables::RESERVED_TABLES;

@@ -6,16 +6,14 @@ use std::sync::Arc;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::common::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use store::Snapshot;
 
+use crate::bounded;
 use crate::files::Files;
 use crate::rollups::UseRollups;
 use crate::tables::Tables;
-
-/// Functions that make much of little in one step, past every limit on memory.
-const WITHHELD: [&str; 4] = ["repeat", "lpad", "rpad", "array_repeat"];
 
 /// See the module.
 pub(crate) struct Sessions {
@@ -36,9 +34,7 @@ impl Sessions {
             .with_default_features()
             .with_optimizer_rule(Arc::new(UseRollups))
             .build();
-        for function in WITHHELD {
-            state.deregister_udf(function)?;
-        }
+        bounded::bound(&mut state)?;
         Ok(Self { state, files: Arc::new(Files::default()) })
     }
 

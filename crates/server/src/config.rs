@@ -63,16 +63,19 @@ impl Default for HttpConfig {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueryConfig {
-    /// Bytes of memory for all questions together; what needs more is written to temporary files, or refused. Left out,
-    /// a quarter of `limits.memory_bytes_max`.
+    /// Bytes of memory for what all questions together sort, group and join; what needs more is written to temporary
+    /// files, or refused. What is being read, and answers, come on top. Left out, a quarter of `limits.memory_bytes_max`.
     pub memory_bytes_max: Option<usize>,
+    /// The folder for these temporary files, at most 4 GiB; what an earlier run left there is removed at the start, so no
+    /// other server may use it. A relative path begins at the configuration file. Left out, `spill` in the data directory.
+    pub spill_dir: Option<PathBuf>,
     /// Rows of one answer.
     pub rows_max: usize,
-    /// Bytes of one answer in memory.
+    /// Bytes of one answer in memory, and as JSON as well.
     pub answer_bytes_max: usize,
     /// Seconds that one question may take.
     pub timeout_secs: u64,
-    /// Questions answered at the same time; further ones wait.
+    /// Questions answered at the same time; further ones wait, 64 of them by HTTP.
     pub concurrent_max: usize,
 }
 
@@ -80,6 +83,7 @@ impl Default for QueryConfig {
     fn default() -> Self {
         Self {
             memory_bytes_max: None,
+            spill_dir: None,
             rows_max: 100_000,
             answer_bytes_max: 64 << 20,
             timeout_secs: 30,
@@ -203,7 +207,8 @@ impl Config {
                 shdr.devices = folder.join(&shdr.devices);
             }
         }
-        for path in [&mut config.postgres.password_file, &mut config.backup.dir].into_iter().flatten() {
+        let paths = [&mut config.postgres.password_file, &mut config.backup.dir, &mut config.query.spill_dir];
+        for path in paths.into_iter().flatten() {
             *path = folder.join(&*path);
         }
         config.check()?;

@@ -48,6 +48,7 @@ impl Collector for Reading {
             ("store_rows_duplicate", "Rows that were there already", stats.duplicates),
             ("store_log_syncs", "Syncs of the log", stats.syncs),
             ("store_log_bytes", "Bytes written to the log", stats.log_bytes),
+            ("store_damages", "Segments that were found damaged", stats.damages),
         ] {
             one(&mut encoder, name, help, None, &ConstCounter::new(count))?;
         }

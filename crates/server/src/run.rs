@@ -2,13 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::{Ingest, Link, Quarantine};
 use model::Clock;
-use query::{Engine, QueryError};
+use query::{Engine, QueryError, SPILL_PREFIX};
 use store::{OpenError, Plan, Store, StoreOptions, SystemDisk};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -123,10 +123,11 @@ impl Server {
             link
         });
         let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines, samples);
-        let query_bytes_max = config.query.memory_bytes_max.unwrap_or(config.limits.share());
+        let engine = engine(&config, &data).await?;
         let app = Arc::new(App {
-            engine: Arc::new(Engine::new(query_bytes_max).map_err(ServeError::Query)?),
+            engine: Arc::new(engine),
             questions: Arc::new(Semaphore::new(config.query.concurrent_max)),
+            waiting: Semaphore::new(http::WAITING_MAX),
             limits: config.query,
             sources,
             writing: Writing::new(receivers, config.write, !address.ip().is_loopback()),
@@ -163,6 +164,34 @@ async fn open(config: &Config, data: PathBuf) -> Result<Store, ServeError> {
     }
     recovery.tell();
     Ok(store)
+}
+
+/// The SQL engine, with an empty folder for its temporary files.
+async fn engine(config: &Config, data: &Path) -> Result<Engine, ServeError> {
+    let memory_bytes = config.query.memory_bytes_max.unwrap_or(config.limits.share());
+    let spill = config.query.spill_dir.clone().unwrap_or_else(|| data.join("spill"));
+    let made = tokio::task::spawn_blocking(move || {
+        remove_spilled(&spill);
+        Engine::spilling_to(spill, memory_bytes).or_else(|error| {
+            // A full disk, for example: questions that need no such files are answered nevertheless.
+            tracing::warn!(%error, "temporary files of questions go to the system's folder for them");
+            Engine::new(memory_bytes)
+        })
+    });
+    made.await.map_err(ServeError::Broken)?.map_err(ServeError::Query)
+}
+
+/// Removes what a run that did not end by itself left in the folder for temporary files, and nothing else.
+fn remove_spilled(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !entry.file_name().to_string_lossy().starts_with(SPILL_PREFIX) {
+            continue;
+        }
+        if let Err(error) = std::fs::remove_dir_all(&path) {
+            tracing::warn!(path = %path.display(), %error, "temporary files of an earlier run could not be removed");
+        }
+    }
 }
 
 /// Every `interval`: rows in memory become segments, segments are merged where that pays, and what `plan` no longer keeps

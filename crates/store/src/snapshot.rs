@@ -1,5 +1,6 @@
 //! What readers get: all rows at one moment, as segments and chunks in memory. Holds no lock and sees no later row.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -46,6 +47,32 @@ pub(crate) fn of(state: &mut State) -> Snapshot {
         }
     };
     Snapshot { tables: state.tables.values_mut().map(table).collect() }
+}
+
+/// The latest values of the assets that `is_wanted`, from `from` on, a profile and a place in the order in which its
+/// assets came, until there are `values_max`; and where the rest begins.
+pub(crate) fn current_page(
+    state: &State,
+    from: (&str, u32),
+    values_max: usize,
+    is_wanted: &dyn Fn(&AssetId) -> bool,
+) -> (Vec<Latest>, Option<(Box<str>, u32)>) {
+    let mut page = Vec::new();
+    for (profile, table) in state.tables.range::<str, _>((Bound::Included(from.0), Bound::Unbounded)) {
+        let first = if **profile == *from.0 { from.1 } else { 0 };
+        for (code, id) in (0..).zip(table.assets().ids()).skip(first as usize).filter(|(_, id)| is_wanted(id)) {
+            if page.len() >= values_max {
+                return (page, Some((profile.clone(), code)));
+            }
+            page.extend(table.current(code).map(|(observation, received)| Latest {
+                asset: id.clone(),
+                profile: Arc::clone(table.profile()),
+                observation,
+                received,
+            }));
+        }
+    }
+    (page, None)
 }
 
 pub(crate) fn current(state: &State, asset: Option<&AssetId>) -> Vec<Latest> {

@@ -329,6 +329,17 @@ impl Store {
         snapshot::current(&self.shared.state(), asset)
     }
 
+    /// The latest values of the assets that `is_wanted`, from a profile and a place among its assets on, `("", 0)` being the
+    /// first; and where the rest begins, as soon as there are `values_max` of them.
+    pub fn current_page(
+        &self,
+        from: (&str, u32),
+        values_max: usize,
+        is_wanted: &dyn Fn(&AssetId) -> bool,
+    ) -> (Vec<Latest>, Option<(Box<str>, u32)>) {
+        snapshot::current_page(&self.shared.state(), from, values_max, is_wanted)
+    }
+
     /// The last durable position of `source`.
     pub fn cursor(&self, source: &str) -> Option<Box<str>> {
         self.shared.state().cursors.get(source).cloned()

@@ -113,6 +113,21 @@ fn psql_asks_and_is_answered() {
 }
 
 #[test]
+fn a_damaged_file_is_put_right_before_psql_is_answered() {
+    let house = house("[store]\nseal_interval_secs = 3600\n");
+    let days = house.folder.path().join("data/segments/lathe");
+    let day = fs::read_dir(days).unwrap().next().unwrap().unwrap().path();
+    let segment = fs::read_dir(day).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[20] ^= 4;
+    fs::write(&segment, bytes).unwrap();
+    let sql = "SELECT asset, signal, value FROM lathe WHERE signal = 'load' ORDER BY time";
+    let rows = "machine/lathe-9|load|12.5\nmachine/lathe-9|load|\nmachine/lathe-9|load|20.5";
+    check(house.address, sql, rows);
+    check(house.address, sql, rows);
+}
+
+#[test]
 fn psql_finds_tables_and_their_columns() {
     let house = house("");
     let ask = |command: &str| {

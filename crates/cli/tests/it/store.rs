@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::http;
 use crate::lathe;
 use crate::program::{Outcome, import, numbers, run};
+use crate::served::Served;
 
 /// All files below `dir` that end so.
 fn files(dir: &Path, end: &str) -> Vec<PathBuf> {
@@ -27,6 +29,14 @@ fn files(dir: &Path, end: &str) -> Vec<PathBuf> {
 fn scribble(path: &Path, range: std::ops::Range<usize>) {
     let mut bytes = fs::read(path).unwrap();
     bytes[range].iter_mut().for_each(|byte| *byte = !*byte);
+    fs::write(path, bytes).unwrap();
+}
+
+/// Flips a bit in the middle of a file.
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
     fs::write(path, bytes).unwrap();
 }
 
@@ -108,10 +118,7 @@ fn one_flipped_bit_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (data, rows) = imported(folder.path());
     for file in files(&data.join("segments"), ".parquet").iter().chain(&files(&data, "manifest.json")) {
-        let mut bytes = fs::read(file).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(file, bytes).unwrap();
+        flip(file);
     }
     let verified = store("verify", &data);
     assert_eq!(verified.code, Some(1), "{verified:?}");
@@ -119,6 +126,65 @@ fn one_flipped_bit_costs_nothing() {
     let told = store("repair", &data).text();
     assert!(told.contains(" 0 left; 0 rows of segments lost"), "{told}");
     assert_eq!(numbers(&data, "SELECT count(*) FROM lathe"), [rows]);
+}
+
+/// A server over the directory `data`, which merges nothing by itself for now.
+fn serve(folder: &Path, data: &Path) -> Served {
+    let config = folder.join("tongmai.toml");
+    fs::write(&config, "[store]\nseal_interval_secs = 3600\n").unwrap();
+    Served::start(data, &config)
+}
+
+fn health(served: &Served) -> Value {
+    let (status, health) = http::get(served.address(), "/health");
+    assert_eq!((status, &health["status"]), (200, &"ok".into()), "{health}");
+    health
+}
+
+#[test]
+fn a_question_that_meets_flipped_bits_is_answered_as_if_there_were_none() {
+    const ALL: &str = "SELECT * FROM lathe ORDER BY asset, signal, time, sequence";
+    let folder = tempfile::tempdir().unwrap();
+    let (data, rows) = imported(folder.path());
+    let mut served = serve(folder.path(), &data);
+    let whole = http::sql(served.address(), ALL);
+    assert_eq!((whole.len() as u64, &health(&served)["damage"]), (rows, &Value::Null));
+    let segments = files(&data.join("segments"), ".parquet");
+    segments.iter().for_each(|segment| flip(segment));
+    assert_eq!(http::sql(served.address(), ALL), whole);
+    let told = health(&served)["damage"].to_string();
+    assert!(told.contains("was flipped; all ") && told.contains(" rows of lathe were saved"), "{told}");
+    let log = served.kill();
+    for segment in &segments {
+        let name = segment.file_name().unwrap();
+        assert!(data.join("quarantine/segments").join(name).is_file() || !segment.exists(), "{segment:?} is put aside");
+        assert!(log.contains(&*name.to_string_lossy()), "{name:?} is missing in: {log}");
+    }
+    assert_eq!(store("verify", &data).code, Some(0));
+}
+
+#[test]
+fn a_question_that_meets_damage_is_answered_with_what_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, rows) = imported(folder.path());
+    let served = serve(folder.path(), &data);
+    let asset = http::sql(served.address(), "SELECT min(asset) FROM lathe")[0][0].as_str().unwrap().replace('/', "%2F");
+    let segments = files(&data.join("segments"), ".parquet");
+    scribble(&segments[0], 10..40);
+    let path = format!("/api/v1/history?asset={asset}&signal=load&from=2000-01-01T00:00:00Z&to=2100-01-01T00:00:00Z");
+    let (status, history) = http::get(served.address(), &path);
+    assert_eq!(status, 200, "{history}");
+    let told = health(&served)["damage"].to_string();
+    assert!(told.contains(" rows of lathe were saved; lost: "), "{told}");
+    // A file that is gone is damaged as well.
+    fs::remove_file(&segments[1]).unwrap();
+    let left =
+        http::sql(served.address(), "SELECT count(*) FROM (SELECT DISTINCT asset, signal, time, sequence FROM lathe)");
+    assert!(left[0][0].as_u64().unwrap() < rows, "{left:?}");
+    let told = health(&served)["damage"].to_string();
+    assert!(told.contains("it is not there"), "{told}");
+    served.stop();
+    assert_eq!(store("verify", &data).code, Some(0));
 }
 
 #[test]

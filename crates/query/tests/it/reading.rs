@@ -187,7 +187,7 @@ async fn what_was_read_of_a_file_is_known_the_next_time() {
     }
     yard.check(&yard.ask("SELECT count(*) FROM van").await, &["420"]);
     let error = yard.engine.answer(&yard.snapshot, sql, LIMITS).await.unwrap_err();
-    assert_eq!(error.code(), "query_failed");
+    assert_eq!(error.code(), "file_unreadable");
     assert!(error.to_string().contains("failed to read `") && error.to_string().contains(".parquet`"), "{error}");
 }
 

@@ -20,9 +20,11 @@ const MEMORY_BYTES_MIN: u64 = 64 << 20;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Bytes of memory to plan with; at least 67108864. A quarter is for rows on their way to segments, which may be
-    /// exceeded up to twice while the disk is slow, a quarter for questions; the rest is for latest values, merging,
-    /// gateways and the program itself. `store.hot_bytes_max` and `query.memory_bytes_max` say otherwise.
+    /// Bytes of memory to plan with; at least 67108864. It is a plan and no bound. A quarter is for rows on their way to
+    /// segments, which may become twice as much while the disk is slow; a quarter for what questions sort, group and join,
+    /// unless `store.hot_bytes_max` and `query.memory_bytes_max` say otherwise. The rest has to do for latest values,
+    /// merging, gateways and the program itself, and for answers: twice `query.answer_bytes_max` for each of
+    /// `query.concurrent_max` questions at most.
     pub memory_bytes_max: u64,
 }
 

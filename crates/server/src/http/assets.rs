@@ -1,15 +1,22 @@
 //! What there is, what it can say, and what it said last.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::response::Response;
 use model::AssetId;
 use serde::Serialize;
+use store::Latest;
 
 use super::App;
 use super::error::ApiError;
+use super::json;
 use super::observation::ObservationJson;
+
+/// Observations of one page of latest values: as many, and those of the last asset.
+const CURRENT_MAX: usize = 50_000;
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Assets {
@@ -88,24 +95,60 @@ pub(crate) struct Current {
     /// The server's present, to judge ages by.
     now: String,
     observations: Vec<ObservationJson>,
+    /// If there are more: what to ask for as `after` to get them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
-/// The latest observation of every signal, from memory. A condition has one for each active native code.
+/// The latest observation of every signal, from memory. A condition has one for each active native code. Where there are
+/// many assets, they come page by page: as long as an answer has `next`, there are more.
 #[utoipa::path(
     get,
     path = "/api/v1/current",
-    params(("asset" = Option<Vec<String>>, Query, description = "Only these assets; may be repeated")),
-    responses((status = 200, body = Current), (status = 400, body = ApiError))
+    params(
+        ("asset" = Option<Vec<String>>, Query, description = "Only these assets; may be repeated"),
+        ("signal" = Option<Vec<String>>, Query, description = "Only these signals; may be repeated"),
+        (
+            "limit" = Option<usize>, Query,
+            description = "After so many observations no further asset begins; 50000, which is also the most, if left out"
+        ),
+        ("after" = Option<String>, Query, description = "What the page before had as `next`"),
+    ),
+    responses(
+        (status = 200, body = Current, content_type = "application/json"),
+        (status = 400, body = ApiError),
+        (status = 413, body = ApiError, description = "The answer is too large: ask with a smaller `limit`"),
+    )
 )]
-pub(crate) async fn current(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<Current>, ApiError> {
-    let assets = asset_parameters(query.as_deref())?;
-    let latest = if assets.is_empty() {
-        app.store.current(None)
-    } else {
-        assets.iter().flat_map(|asset| app.store.current(Some(asset))).collect()
+pub(crate) async fn current(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let query = query.as_deref();
+    let (limit, (profile, place)) = (limit(query)?, after(query)?);
+    let assets: BTreeSet<AssetId> = asset_parameters(query)?.into_iter().collect();
+    let signals = parameters(query, "signal");
+    let is_wanted = |asset: &AssetId| assets.is_empty() || assets.contains(asset);
+    let (latest, next) = app.store.current_page((&profile, place), limit, &is_wanted);
+    let of_signal = |latest: &&Latest| {
+        let signal = &latest.profile.signal(latest.observation.signal).id;
+        signals.is_empty() || signals.iter().any(|wanted| **wanted == **signal)
     };
-    let observations = latest.iter().map(ObservationJson::of_latest).collect();
-    Ok(Json(Current { now: app.clock.now().to_string(), observations }))
+    let observations = latest.iter().filter(of_signal).map(ObservationJson::of_latest).collect();
+    let next = next.map(|(profile, place)| format!("{place}:{profile}"));
+    json::answer(&Current { now: app.clock.now().to_string(), observations, next }, app.limits.answer_bytes_max)
+}
+
+fn limit(query: Option<&str>) -> Result<usize, ApiError> {
+    let Some(text) = parameters(query, "limit").pop() else { return Ok(CURRENT_MAX) };
+    let limit = text.parse().ok().filter(|limit| (1..=CURRENT_MAX).contains(limit));
+    let expected = || format!("limit: expected 1 to {CURRENT_MAX}, got `{text}`");
+    limit.ok_or_else(|| ApiError::bad_request("invalid_parameter", expected()))
+}
+
+/// Where a page begins: a profile, and a place among its assets.
+fn after(query: Option<&str>) -> Result<(String, u32), ApiError> {
+    let Some(text) = parameters(query, "after").pop() else { return Ok((String::new(), 0)) };
+    let read = text.split_once(':').and_then(|(place, profile)| Some((profile.to_owned(), place.parse().ok()?)));
+    let expected = || format!("after: expected what an answer had as `next`, got `{text}`");
+    read.ok_or_else(|| ApiError::bad_request("invalid_parameter", expected()))
 }
 
 /// The values of `name` in a query string, percent-decoded.

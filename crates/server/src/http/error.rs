@@ -26,6 +26,10 @@ impl ApiError {
         Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
     }
 
+    pub(crate) fn busy(code: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code, message: message.into() }
+    }
+
     pub(crate) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
         Self { status: StatusCode::CONFLICT, code, message: message.into() }
     }
@@ -47,7 +51,7 @@ impl From<QueryError> for ApiError {
             QueryError::Memory { .. } | QueryError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             QueryError::Cancelled => StatusCode::CONFLICT,
             QueryError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            QueryError::Unread { .. } | QueryError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self { status, code: error.code(), message: error.to_string() }
     }

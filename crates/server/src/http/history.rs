@@ -8,8 +8,8 @@ use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimestampNanosecondType};
 use arrow::error::ArrowError;
-use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::response::Response;
 use model::{AssetId, Quality, Shape, Timestamp, Value, ValueKind};
 use query::Limits;
 use serde::Serialize;
@@ -18,6 +18,7 @@ use store::{Latest, TableSnapshot};
 use super::App;
 use super::assets::{asset_parameters, parameters};
 use super::error::ApiError;
+use super::json;
 use super::sql::answer;
 
 const SIGNALS_MAX: usize = 32;
@@ -133,9 +134,15 @@ fn quoted(text: &str) -> String {
         ("to" = Option<String>, Query, description = "Left out: now"),
         ("points_max" = Option<usize>, Query, description = "Points of a number after thinning; 2000 if left out"),
     ),
-    responses((status = 200, body = History), (status = 400, body = ApiError), (status = 404, body = ApiError))
+    responses(
+        (status = 200, body = History, content_type = "application/json"),
+        (status = 400, body = ApiError),
+        (status = 404, body = ApiError),
+        (status = 413, body = ApiError, description = "The answer is too large"),
+        (status = 503, body = ApiError, description = "Too many questions wait already"),
+    )
 )]
-pub(crate) async fn history(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<History>, ApiError> {
+pub(crate) async fn history(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let wanted = Wanted::read(query.as_deref(), app.clock.now())?;
     let snapshot = app.store.snapshot();
     let tables: Vec<_> = snapshot.tables.iter().filter(|table| table.assets.contains(&wanted.asset)).collect();
@@ -155,12 +162,13 @@ pub(crate) async fn history(State(app): State<Arc<App>>, RawQuery(query): RawQue
         stand_still(&mut series, &latest, &wanted);
     }
     let thin = |series: Series| thinned(series, &wanted);
-    Ok(Json(History {
+    let history = History {
         asset: wanted.asset.to_string(),
         from: wanted.from.to_string(),
         to: wanted.to.to_string(),
         series: series.into_iter().map(thin).collect(),
-    }))
+    };
+    json::answer(&history, app.limits.answer_bytes_max)
 }
 
 async fn rows(app: &App, sql: &str) -> Result<Vec<RecordBatch>, ApiError> {

@@ -9,6 +9,7 @@ mod changes;
 mod console;
 mod error;
 mod history;
+mod json;
 mod queries;
 mod sources;
 mod sql;
@@ -23,10 +24,12 @@ use axum::routing::{delete, get, post};
 use model::Clock;
 use query::Engine;
 use store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
+use self::error::ApiError;
 use crate::config::QueryConfig;
 use crate::live::Live;
 use crate::quarantine::FileQuarantine;
@@ -37,6 +40,8 @@ pub(crate) struct App {
     pub(crate) store: Arc<Store>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) questions: Arc<Semaphore>,
+    /// One for each question by HTTP that may wait for its turn.
+    pub(crate) waiting: Semaphore,
     pub(crate) limits: QueryConfig,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sources: Sources,
@@ -50,10 +55,27 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_secs(self.limits.timeout_secs)
+        Duration::from_secs(self.limits.timeout_secs).min(TIMEOUT_MAX)
+    }
+
+    /// The turn of a question by HTTP that has until `deadline`; `None` if it does not come before.
+    ///
+    /// # Errors
+    /// When too many others wait already.
+    async fn turn(&self, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
+        let Ok(_waits) = self.waiting.try_acquire() else {
+            let message = format!("{WAITING_MAX} questions wait for their turn already: ask again later");
+            return Err(ApiError::busy("too_many_queries", message));
+        };
+        Ok(tokio::time::timeout_at(deadline, self.questions.acquire()).await.ok().and_then(Result::ok))
     }
 }
 
+/// Questions by HTTP that wait for their turn; further ones are refused. Those by PostgreSQL's protocol are as many as
+/// its connections.
+pub(crate) const WAITING_MAX: usize = 64;
+/// The longest time that a question can have; longer ones are no times that can be added to the present.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// The largest body of a request.
 const BODY_BYTES_MAX: usize = 1 << 20;
 

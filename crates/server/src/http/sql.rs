@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use query::Limits;
-use query::format::json_value;
-use serde::{Deserialize, Serialize};
+use axum::response::Response;
+use query::format::JsonCell;
+use query::{ATTEMPTS_MAX, Limits, put_right};
+use serde::{Deserialize, Serialize, Serializer};
+use tokio::time::Instant;
 
 use super::App;
 use super::error::ApiError;
+use super::json;
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +33,7 @@ pub(crate) struct AnswerJson {
     columns: Vec<ColumnJson>,
     /// One array per row, in the order of the columns.
     #[schema(value_type = Vec<Vec<Object>>)]
-    rows: Vec<Vec<serde_json::Value>>,
+    rows: RowsJson,
     /// Whether there would have been more rows.
     truncated: bool,
     elapsed_ms: f64,
@@ -43,22 +47,44 @@ struct ColumnJson {
     data_type: String,
 }
 
+/// Rows that become JSON one by one: as values of JSON, all together would take far more memory than as rows or as text.
+#[derive(Debug)]
+struct RowsJson(Vec<RecordBatch>);
+
+impl Serialize for RowsJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| RowJson { batch, row })))
+    }
+}
+
+struct RowJson<'a> {
+    batch: &'a RecordBatch,
+    row: usize,
+}
+
+impl Serialize for RowJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.batch.columns().iter().map(|column| JsonCell { column, row: self.row }))
+    }
+}
+
 /// Answers one question.
 #[utoipa::path(
     post,
     path = "/api/v1/sql",
     request_body = Question,
     responses(
-        (status = 200, body = AnswerJson),
+        (status = 200, body = AnswerJson, content_type = "application/json"),
         (status = 400, body = ApiError, description = "No question, or one that would change something"),
         (status = 408, body = ApiError, description = "It took too long"),
-        (status = 413, body = ApiError, description = "It needed too much memory"),
+        (status = 413, body = ApiError, description = "It needed too much memory, or the answer is too large"),
+        (status = 503, body = ApiError, description = "Too many questions wait already"),
     )
 )]
 pub(crate) async fn sql(
     State(app): State<Arc<App>>,
     question: Result<Json<Question>, JsonRejection>,
-) -> Result<Json<AnswerJson>, ApiError> {
+) -> Result<Response, ApiError> {
     let Json(question) =
         question.map_err(|rejection| ApiError::bad_request("invalid_request", rejection.body_text()))?;
     let asked = question.timeout_secs.map(Duration::try_from_secs_f64).transpose();
@@ -68,28 +94,38 @@ pub(crate) async fn sql(
         bytes_max: app.limits.answer_bytes_max,
         timeout: asked.unwrap_or(Duration::MAX).min(app.timeout()),
     };
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let answer = answer(&app, &question.query, limits).await?;
     let columns = answer
         .schema
         .fields()
         .iter()
         .map(|field| ColumnJson { name: field.name().clone(), data_type: field.data_type().to_string() });
-    let mut rows = Vec::new();
-    for batch in &answer.batches {
-        rows.extend(
-            (0..batch.num_rows())
-                .map(|row| batch.columns().iter().map(|column| json_value(column, row)).collect::<Vec<_>>()),
-        );
-    }
     let elapsed_ms = started.elapsed().as_secs_f64() * 1_000.0;
-    Ok(Json(AnswerJson { columns: columns.collect(), rows, truncated: answer.truncated, elapsed_ms }))
+    let columns = columns.collect();
+    let told = AnswerJson { columns, rows: RowsJson(answer.batches), truncated: answer.truncated, elapsed_ms };
+    json::answer(&told, app.limits.answer_bytes_max)
 }
 
-/// Answers `sql` over what is there now, when it is this question's turn.
+/// Answers `sql` over what is there now, when it is this question's turn; again where a damaged file was in the way that
+/// is put right.
 pub(crate) async fn answer(app: &App, sql: &str, limits: Limits) -> Result<query::Answer, ApiError> {
-    let turn = tokio::time::timeout(limits.timeout, app.questions.acquire()).await;
-    let Ok(Ok(_turn)) = turn else { return Err(query::QueryError::Timeout { limit: limits.timeout }.into()) };
-    let snapshot = app.store.snapshot();
-    Ok(app.engine.answer(&snapshot, sql, limits).await?)
+    let deadline = Instant::now() + limits.timeout;
+    let late = || query::QueryError::Timeout { limit: limits.timeout };
+    let Some(_turn) = app.turn(deadline).await? else { return Err(late().into()) };
+    let mut attempt = 1;
+    loop {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        let snapshot = app.store.snapshot();
+        match app.engine.answer(&snapshot, sql, Limits { timeout, ..limits }).await {
+            Ok(answer) => return Ok(answer),
+            Err(query::QueryError::Timeout { .. }) => return Err(late().into()),
+            Err(error) => {
+                if !put_right(&app.store, &error, deadline).await || attempt == ATTEMPTS_MAX {
+                    return Err(error.into());
+                }
+                attempt += 1;
+            }
+        }
+    }
 }

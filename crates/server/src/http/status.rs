@@ -22,6 +22,9 @@ pub(crate) struct Health {
     /// What is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// What was last found damaged since the start, and what that cost. It is put aside, and the rest is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<String>,
 }
 
 /// Whether what comes in can be kept.
@@ -32,13 +35,13 @@ pub(crate) struct Health {
 )]
 pub(crate) async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
     let version = env!("CARGO_PKG_VERSION");
-    match app.store.stats().trouble {
-        None => (StatusCode::OK, Json(Health { status: "ok", version, reason: None })),
-        Some(reason) => {
-            let reason = Some(reason.to_string());
-            (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "degraded", version, reason }))
-        }
-    }
+    let stats = app.store.stats();
+    let (code, status) = match stats.trouble {
+        None => (StatusCode::OK, "ok"),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+    };
+    let [reason, damage] = [stats.trouble, stats.damage].map(|text| text.map(|text| text.to_string()));
+    (code, Json(Health { status, version, reason, damage }))
 }
 
 /// Counters and gauges in the OpenMetrics text format.
