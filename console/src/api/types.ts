@@ -22,7 +22,7 @@ export interface Observation {
   quality: Quality;
   value: number | null;
   text: string | null;
-  vector?: number[];
+  vector?: (number | null)[];
   entries?: Record<string, unknown>;
   condition?: Condition;
 }

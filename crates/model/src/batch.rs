@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{AssetId, Profile, Quality, Shape, SignalIndex, Timestamp, Value};
+use crate::{AssetId, Profile, Quality, Shape, SignalIndex, Timestamp, Value, Vectors};
 
 /// One signal of one asset at one source time.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,9 +156,12 @@ impl Frames {
                 Column::Integers(rows) => rows[row].map(Value::Integer),
                 Column::Numbers(rows) => rows[row].map(Value::Number),
                 Column::Texts(rows) => rows[row].clone().map(Value::Text),
+                Column::Vectors(rows) => rows.row(row).map(|elements| Value::Integers(elements.into())),
             };
             let signal = signal as SignalIndex;
-            let exception = exceptions.iter().find(|exception| exception.signal == signal);
+            // That of an element is not that of the whole.
+            let is_of_all = |exception: &&FrameException| exception.signal == signal && exception.element.is_none();
+            let exception = exceptions.iter().find(is_of_all);
             if value.is_none() && exception.is_none() {
                 return None;
             }
@@ -178,6 +181,7 @@ impl Frames {
             Column::Integers(rows) => Column::Integers(kept(rows, keep)),
             Column::Numbers(rows) => Column::Numbers(kept(rows, keep)),
             Column::Texts(rows) => Column::Texts(kept(rows, keep)),
+            Column::Vectors(rows) => Column::Vectors(rows.only(keep)),
         });
         let exceptions = self
             .exceptions
@@ -203,6 +207,8 @@ pub enum Column {
     Numbers(Vec<Option<f64>>),
     /// Texts.
     Texts(Vec<Option<Box<str>>>),
+    /// Lists of wire integers, made physical by the signal's scale.
+    Vectors(Vectors),
 }
 
 impl Column {
@@ -212,6 +218,7 @@ impl Column {
             Self::Integers(rows) => rows.len(),
             Self::Numbers(rows) => rows.len(),
             Self::Texts(rows) => rows.len(),
+            Self::Vectors(rows) => rows.len(),
         }
     }
 
@@ -228,6 +235,8 @@ pub struct FrameException {
     pub row: u32,
     /// Which signal.
     pub signal: SignalIndex,
+    /// Which element of a vector, from 0; `None` where it is the whole value.
+    pub element: Option<u16>,
     /// What is wrong with it.
     pub quality: Quality,
 }
@@ -355,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_frame_says_what_it_has_a_value_or_an_exception_for() {
-        let exception = |row, signal| FrameException { row, signal, quality: Quality::Invalid };
+        let exception = |row, signal| FrameException { row, signal, element: None, quality: Quality::Invalid };
         let frames = Frames {
             time: vec![Timestamp::from_millis(1), Timestamp::from_millis(2)],
             sequence: vec![0, 7],

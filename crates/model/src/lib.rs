@@ -20,6 +20,7 @@ mod clock;
 mod profile;
 mod time;
 mod value;
+mod vectors;
 
 pub use asset::{AssetId, AssetKind, InvalidAssetId};
 pub use batch::{Batch, Changes, Column, Cursor, FrameException, Frames, Observation, Rows, Statistic};
@@ -27,3 +28,4 @@ pub use clock::{Clock, ManualClock};
 pub use profile::{InvalidProfile, Profile, Scale, Shape, Signal, SignalIndex, ValueKind};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use value::{Condition, ConditionLevel, Entry, Quality, Value};
+pub use vectors::Vectors;

@@ -21,7 +21,7 @@ pub enum ValueKind {
     Integer = 1,
     /// Text or a word of a controlled vocabulary.
     Text = 2,
-    /// Numbers that belong together.
+    /// Numbers that belong together; in frames wire integers with a [`Scale`].
     Vector = 3,
     /// Keyed entries.
     Entries = 4,
@@ -69,7 +69,7 @@ pub struct Signal {
     pub kind: ValueKind,
     /// The unit after UCUM, where the value has one.
     pub unit: Option<Arc<str>>,
-    /// How raw integers become physical; [`Scale::ONE`] for every other kind.
+    /// How raw integers become physical; [`Scale::ONE`] for everything else.
     pub scale: Scale,
     /// What a person should read beside the id: the component that it belongs to, for example.
     pub description: Option<Arc<str>>,

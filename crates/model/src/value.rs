@@ -39,6 +39,9 @@ pub enum Value {
     Text(Box<str>),
     /// Numbers that belong together: a position in space, a time series.
     Vector(Box<[f64]>),
+    /// Wire integers that belong together, [`crate::Vectors::MISSING`] where one has no value; the signal's
+    /// [`crate::Scale`] makes them physical.
+    Integers(Box<[i64]>),
     /// Keyed entries (MTConnect data sets and tables), as said: only what changed.
     Entries(Box<[(Box<str>, Entry)]>),
     /// The state of one condition.

@@ -14,6 +14,7 @@ mod partials;
 mod profile_table;
 mod tables;
 mod unpivot;
+mod vectors;
 
 mod bounded;
 mod rollups;

@@ -17,6 +17,7 @@ use store::TableSnapshot;
 use crate::bounds::Span;
 use crate::files::Files;
 use crate::scan::{Scan, bare};
+use crate::vectors::physical_list;
 
 /// See the module.
 #[derive(Debug)]
@@ -28,7 +29,8 @@ pub(crate) struct ProfileTable {
 
 impl ProfileTable {
     pub(crate) fn new(table: Arc<TableSnapshot>, files: Arc<Files>) -> Self {
-        let shown = |field: &Field| match scaled(&table, field.name()) {
+        let shown = |field: &Field| match scaled(&table, field.name()).map(|signal| signal.kind) {
+            Some(ValueKind::Vector) => Field::new(field.name(), store::vector_type(), field.is_nullable()),
             Some(_) => Field::new(field.name(), DataType::Float64, field.is_nullable()),
             None => field.clone(),
         };
@@ -52,7 +54,7 @@ pub(crate) fn scaled<'a>(table: &'a TableSnapshot, name: &str) -> Option<&'a Sig
         return None;
     }
     let signal = table.profile.signal(table.profile.signal_index(name)?);
-    (signal.kind == ValueKind::Integer).then_some(signal)
+    matches!(signal.kind, ValueKind::Integer | ValueKind::Vector).then_some(signal)
 }
 
 /// The physical value of the column `raw` of integers.
@@ -101,8 +103,11 @@ impl TableProvider for ProfileTable {
             let raw: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), place));
             let signal = scaled(&self.table, field.name());
             differs |= signal.is_some();
-            let expr =
-                signal.map_or(Ok(Arc::clone(&raw)), |signal| physical(Arc::clone(&raw), signal.scale, &schema))?;
+            let expr = match signal {
+                None => raw,
+                Some(signal) if signal.kind == ValueKind::Vector => physical_list(raw, signal.scale, &schema)?,
+                Some(signal) => physical(raw, signal.scale, &schema)?,
+            };
             shown.push(ProjectionExpr { expr, alias: field.name().clone() });
         }
         Ok(if differs { Arc::new(ProjectionExec::try_new(shown, kept)?) } else { kept })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::common::Result;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use store::Snapshot;
 
@@ -14,6 +14,7 @@ use crate::bounded;
 use crate::files::Files;
 use crate::rollups::UseRollups;
 use crate::tables::Tables;
+use crate::vectors;
 
 /// See the module.
 pub(crate) struct Sessions {
@@ -34,6 +35,7 @@ impl Sessions {
             .with_default_features()
             .with_optimizer_rule(Arc::new(UseRollups))
             .build();
+        state.register_udf(Arc::new(vectors::indexed()))?;
         bounded::bound(&mut state)?;
         Ok(Self { state, files: Arc::new(Files::default()) })
     }

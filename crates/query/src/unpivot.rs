@@ -193,20 +193,32 @@ impl Made<'_> {
     }
 
     fn texts(&self) -> ArrayRef {
-        let is_text = |signal: usize| self.unpivot.sources[signal].kind == ValueKind::Text;
+        let is_text = |signal: usize| matches!(self.unpivot.sources[signal].kind, ValueKind::Text | ValueKind::Vector);
         if !(self.first..self.first + self.ends.len()).any(is_text) {
             return new_null_array(&DataType::Utf8, self.rows.len());
         }
         let mut texts = StringBuilder::new();
         for (signal, rows) in self.parts() {
-            match self.frames.column(self.unpivot.sources[signal].column).as_string_opt::<i32>() {
-                Some(column) => texts
-                    .extend(rows.iter().map(|row| column.is_valid(*row as usize).then(|| column.value(*row as usize)))),
-                None => rows.iter().for_each(|_| texts.append_null()),
+            let source = &self.unpivot.sources[signal];
+            let column = self.frames.column(source.column);
+            let rows = rows.iter().map(|row| column.is_valid(*row as usize).then_some(*row as usize));
+            if let Some(column) = column.as_string_opt::<i32>() {
+                texts.extend(rows.map(|row| row.map(|row| column.value(row))));
+            } else if let Some(lists) = column.as_list_opt::<i32>() {
+                texts.extend(rows.map(|row| row.map(|row| list_text(&lists.value(row), source.scale))));
+            } else {
+                rows.for_each(|_| texts.append_null());
             }
         }
         Arc::new(texts.finish())
     }
+}
+
+/// The physical values of a vector, as JSON has lists.
+fn list_text(elements: &ArrayRef, scale: Scale) -> String {
+    let Some(integers) = elements.as_primitive_opt::<Int64Type>() else { return String::new() };
+    let shown = |element: Option<i64>| element.map_or("null".to_owned(), |raw| scale.physical(raw).to_string());
+    format!("[{}]", integers.iter().map(shown).collect::<Vec<_>>().join(","))
 }
 
 /// [`Unpivot`] as a step of a plan.

@@ -116,7 +116,7 @@ pub(crate) fn check(profile: &Profile) -> Result<(), Unacceptable> {
         if RESERVED.contains(&&*id) {
             return Err(Unacceptable::Reserved { profile, signal: id });
         }
-        if !matches!(signal.kind, ValueKind::Integer | ValueKind::Number | ValueKind::Text) {
+        if !matches!(signal.kind, ValueKind::Integer | ValueKind::Number | ValueKind::Text | ValueKind::Vector) {
             let reason = format!("signal `{id}` is of kind {}, which frames do not have", signal.kind.as_str());
             return Err(Unacceptable::Profile { profile, reason });
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::{
     Batch, Changes, Column, FrameException, Frames, Observation, Profile, Quality, Shape, Timestamp, Value, ValueKind,
+    Vectors,
 };
 
 use crate::codec::Encoder;
@@ -178,7 +179,7 @@ fn frames(table: &Table, rows: &[KeptFrame]) -> Batch {
             let said = table.newest().value_at(*asset, signal, *received, *key);
             push_value(column, said.map(|(value, _)| value));
             if let Some((_, quality)) = said.filter(|(_, quality)| *quality != Quality::Good) {
-                frames.exceptions.push(FrameException { row, signal: signal as u16, quality });
+                frames.exceptions.push(FrameException { row, signal: signal as u16, element: None, quality });
             }
         }
     }
@@ -189,6 +190,7 @@ fn empty_columns(profile: &Profile) -> Vec<Column> {
     let columns = profile.signals().iter().map(|signal| match signal.kind {
         ValueKind::Integer => Column::Integers(Vec::new()),
         ValueKind::Number => Column::Numbers(Vec::new()),
+        ValueKind::Vector => Column::Vectors(Vectors::default()),
         _ => Column::Texts(Vec::new()),
     });
     columns.collect()
@@ -199,6 +201,8 @@ fn push_value(column: &mut Column, value: Option<&Value>) {
         (Column::Integers(rows), Some(Value::Integer(value))) => rows.push(Some(*value)),
         (Column::Numbers(rows), Some(Value::Number(value))) => rows.push(Some(*value)),
         (Column::Texts(rows), Some(Value::Text(value))) => rows.push(Some(value.clone())),
+        (Column::Vectors(rows), Some(Value::Integers(elements))) => rows.push(Some(elements.iter().copied())),
+        (Column::Vectors(rows), _) => rows.push(None::<[i64; 0]>),
         (Column::Integers(rows), _) => rows.push(None),
         (Column::Numbers(rows), _) => rows.push(None),
         (Column::Texts(rows), _) => rows.push(None),

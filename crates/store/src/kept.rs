@@ -12,8 +12,9 @@ use model::{Observation, Profile, Quality, Timestamp, Value, ValueKind};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
 
 use crate::newest::{FrameKey, Said, is_same};
-use crate::recollect::exceptions;
+use crate::recollect::{exceptions, integers};
 use crate::sealed_keys::SealedFrames;
+use crate::table::integers_type;
 
 /// The frames of some assets and times: see the module.
 #[derive(Debug)]
@@ -142,6 +143,7 @@ impl KeptRows {
             let data_type = match profile.signal(place).kind {
                 ValueKind::Integer => DataType::Int64,
                 ValueKind::Number => DataType::Float64,
+                ValueKind::Vector => integers_type(),
                 _ => DataType::Utf8,
             };
             let is_same = *column.data_type() == data_type;
@@ -155,6 +157,7 @@ impl KeptRows {
         Some(match kind {
             ValueKind::Integer => Value::Integer(column.as_primitive::<Int64Type>().value(row)),
             ValueKind::Number => Value::Number(column.as_primitive::<Float64Type>().value(row)),
+            ValueKind::Vector => integers(column, row),
             _ => Value::Text(column.as_string::<i32>().value(row).into()),
         })
     }

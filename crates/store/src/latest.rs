@@ -216,6 +216,7 @@ pub(crate) fn value_bytes(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),
         Value::Vector(numbers) => size_of_val(&**numbers),
+        Value::Integers(integers) => size_of_val(&**integers),
         Value::Entries(entries) => entries_bytes(entries),
         Value::Condition(condition) => {
             let Condition { native_code, native_severity, qualifier, message, .. } = &**condition;

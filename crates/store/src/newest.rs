@@ -180,9 +180,10 @@ fn put(slots: &mut [Option<Slot>], said: &Said<'_>, (row, signal): (u32, u16), b
         Column::Integers(rows) => rows[at].map(Value::Integer),
         Column::Numbers(rows) => rows[at].map(Value::Number),
         Column::Texts(rows) => rows[at].clone().map(Value::Text),
+        Column::Vectors(rows) => rows.row(at).map(|elements| Value::Integers(elements.into())),
     };
     let exceptions = if frames.exceptions.is_empty() { &[] } else { frames.exceptions_of(at) };
-    let exception = exceptions.iter().find(|exception| exception.signal == signal);
+    let exception = exceptions.iter().find(|exception| exception.signal == signal && exception.element.is_none());
     if value.is_none() && exception.is_none() {
         return false;
     }

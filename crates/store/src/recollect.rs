@@ -9,7 +9,7 @@ use arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType, UInt32Ty
 use arrow::error::ArrowError;
 use model::{
     AssetId, Batch, Changes, Column, Condition, ConditionLevel, Entry, FrameException, Frames, Observation, Profile,
-    Quality, Shape, SignalIndex, Statistic, Timestamp, Value, ValueKind,
+    Quality, Shape, SignalIndex, Statistic, Timestamp, Value, ValueKind, Vectors,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -180,6 +180,7 @@ fn collect_frames(rows: &RecordBatch, profile: &Profile, collected: &mut Collect
                 _ if column.is_null(row) => Value::Absent,
                 ValueKind::Integer => Value::Integer(column.as_primitive::<Int64Type>().value(row)),
                 ValueKind::Number => Value::Number(column.as_primitive::<Float64Type>().value(row)),
+                ValueKind::Vector => integers(column, row),
                 _ => Value::Text(column.as_string::<i32>().value(row).into()),
             };
             let quality = exception.unwrap_or(Quality::Good);
@@ -187,6 +188,13 @@ fn collect_frames(rows: &RecordBatch, profile: &Profile, collected: &mut Collect
             collected.latest.insert(key, Said { asset: Arc::clone(&asset), received, observation });
         }
     }
+}
+
+/// The wire integers of the vector in `row` of `column`.
+pub(crate) fn integers(column: &ArrayRef, row: usize) -> Value {
+    let list = column.as_list::<i32>().value(row);
+    let elements = list.as_primitive::<Int64Type>().iter();
+    Value::Integers(elements.map(|element| element.unwrap_or(Vectors::MISSING)).collect())
 }
 
 fn quality_of(word: &str) -> Option<Quality> {
@@ -290,7 +298,7 @@ fn frames(profile: &Profile, rows: &[Said]) -> Frames {
         frames.sequence.push(said.observation.sequence);
         if said.observation.quality != Quality::Good {
             let (signal, quality) = (said.observation.signal, said.observation.quality);
-            frames.exceptions.push(FrameException { row, signal, quality });
+            frames.exceptions.push(FrameException { row, signal, element: None, quality });
         }
     }
     let columns = (0..).zip(profile.signals()).map(|(place, signal)| {
@@ -302,6 +310,14 @@ fn frames(profile: &Profile, rows: &[Said]) -> Frames {
             ValueKind::Number => Column::Numbers(
                 values.map(|value| if let Some(Value::Number(value)) = value { Some(*value) } else { None }).collect(),
             ),
+            ValueKind::Vector => {
+                let mut vectors = Vectors::default();
+                for value in values {
+                    let elements = if let Some(Value::Integers(elements)) = value { Some(elements) } else { None };
+                    vectors.push(elements.map(|elements| elements.iter().copied()));
+                }
+                Column::Vectors(vectors)
+            }
             _ => Column::Texts(
                 values
                     .map(|value| if let Some(Value::Text(text)) = value { Some(text.clone()) } else { None })

@@ -210,6 +210,10 @@ fn decode_changes(from: &mut Decoder<'_>, received: Timestamp, profile: &Profile
 
 fn decode_quality(from: &mut Decoder<'_>) -> Result<Quality, RecordError> {
     let number = from.u8("a quality")?;
+    quality_of(from, number)
+}
+
+fn quality_of(from: &Decoder<'_>, number: u8) -> Result<Quality, RecordError> {
     Quality::ALL.get(usize::from(number)).copied().map_or_else(|| from.error("a known quality"), Ok)
 }
 
@@ -232,6 +236,11 @@ fn encode_value(to: &mut Encoder, value: &Value) {
             to.u8(4);
             to.unsigned(numbers.len() as u64);
             numbers.iter().for_each(|number| to.f64(*number));
+        }
+        Value::Integers(integers) => {
+            to.u8(7);
+            to.unsigned(integers.len() as u64);
+            integers.iter().for_each(|integer| to.signed(*integer));
         }
         Value::Entries(entries) => {
             to.u8(5);
@@ -263,6 +272,11 @@ fn decode_value(from: &mut Decoder<'_>) -> Result<Value, RecordError> {
             Value::Vector(numbers.into())
         }
         5 => Value::Entries(decode_entries(from, 0)?),
+        7 => {
+            let count = from.count("the length of a vector")?;
+            let integers: Result<_, RecordError> = (0..count).map(|_| from.signed("an integer of a vector")).collect();
+            Value::Integers(integers?)
+        }
         6 => {
             let number = from.u8("the level of a condition")?;
             let Some(level) = ConditionLevel::ALL.get(usize::from(number)).copied() else {
@@ -321,12 +335,21 @@ fn decode_entries(from: &mut Decoder<'_>, depth: u8) -> Result<Entries, RecordEr
     Ok(entries.into())
 }
 
+/// Marks the quality of an element of a vector, whose place follows.
+const OF_ELEMENT: u8 = 0x80;
+
 fn encode_exceptions(to: &mut Encoder, exceptions: &[FrameException]) {
     to.unsigned(exceptions.len() as u64);
     for exception in exceptions {
         to.unsigned(u64::from(exception.row));
         to.unsigned(u64::from(exception.signal));
-        to.u8(exception.quality as u8);
+        match exception.element {
+            None => to.u8(exception.quality as u8),
+            Some(element) => {
+                to.u8(exception.quality as u8 | OF_ELEMENT);
+                to.unsigned(u64::from(element));
+            }
+        }
     }
 }
 
@@ -342,7 +365,9 @@ fn decode_exceptions(from: &mut Decoder<'_>, rows: usize, signals: usize) -> Res
         if usize::from(signal) >= signals {
             return from.error("an exception of a signal of the profile");
         }
-        exceptions.push(FrameException { row, signal, quality: decode_quality(from)? });
+        let number = from.u8("a quality")?;
+        let element = (number & OF_ELEMENT != 0).then(|| from.small("the element of an exception")).transpose()?;
+        exceptions.push(FrameException { row, signal, element, quality: quality_of(from, number & !OF_ELEMENT)? });
     }
     Ok(exceptions)
 }
@@ -441,10 +466,49 @@ mod tests {
                 Column::Numbers(vec![None, Some(0.25), None]),
                 Column::Texts(vec![Some("x".into()), None, None]),
             ],
-            exceptions: vec![FrameException { row: 1, signal: 0, quality: Quality::Invalid }],
+            exceptions: vec![FrameException { row: 1, signal: 0, element: None, quality: Quality::Invalid }],
         };
         let profile = Profile::new("car", Shape::Frames, signals).unwrap();
         Batch::frames(Arc::new(profile), Timestamp::from_millis(5), frames)
+    }
+
+    /// Frames with vectors: of two assets, of lengths that differ, with elements that have no value.
+    fn vectors(lists: &[Option<Vec<Option<i64>>>]) -> Batch {
+        let mut cells = model::Vectors::default();
+        let mut exceptions = Vec::new();
+        for (row, list) in (0..).zip(lists) {
+            let given = |element: &Option<i64>| element.unwrap_or(model::Vectors::MISSING);
+            cells.push(list.as_ref().map(|list| list.iter().map(given)));
+            let missing = list.iter().flatten().enumerate().filter(|(_, element)| element.is_none());
+            exceptions.extend(missing.map(|(place, _)| FrameException {
+                row,
+                signal: 0,
+                element: Some(place as u16),
+                quality: Quality::Abnormal,
+            }));
+        }
+        let mut cell = Signal::new("cell", "x:C", ValueKind::Vector).with_unit("V");
+        cell.scale = Scale { divisor: 1_000.0, offset: 0.0 };
+        let frames = Frames {
+            assets: vec!["vehicle/A".parse().unwrap(), "vehicle/B".parse().unwrap()],
+            asset: (0..lists.len()).map(|row| (row % 5 % 2) as u16).collect(),
+            time: (0..lists.len() as i64).map(Timestamp::from_millis).collect(),
+            sequence: vec![0; lists.len()],
+            columns: vec![Column::Vectors(cells)],
+            exceptions,
+        };
+        let profile = Profile::new("pack", Shape::Frames, vec![cell]).unwrap();
+        Batch::frames(Arc::new(profile), Timestamp::from_millis(5), frames)
+    }
+
+    fn few_vectors() -> Batch {
+        vectors(&[
+            Some(vec![Some(3_283), None, Some(3_284)]),
+            None,
+            Some(Vec::new()),
+            Some((0..70).map(|cell| Some(3_280 + cell % 3)).collect()),
+            Some((0..70).map(|cell| Some(3_281 + cell % 3)).collect()),
+        ])
     }
 
     fn encoded(batch: &Batch, cursor: Option<&Cursor>) -> (Vec<u8>, Vec<u8>) {
@@ -493,6 +557,7 @@ mod tests {
             (include_str!("record/released/changes.hex"), changes(), true),
             (include_str!("record/released/plain_frames.hex"), frames(), false),
             (include_str!("record/released/frames.hex"), frames(), true),
+            (include_str!("record/released/vectors.hex"), few_vectors(), true),
         ] {
             let bytes = |line: &str| -> Vec<u8> {
                 let digits = line.as_bytes().chunks_exact(2).map(|pair| std::str::from_utf8(pair).unwrap());
@@ -540,7 +605,7 @@ mod tests {
     #[test]
     fn a_record_cut_anywhere_is_refused() {
         let gaps = (0..200).map(|row| (row % 5 != 0).then_some(row * row * 1_000)).collect();
-        for batch in [changes(), frames(), long_frames(gaps)] {
+        for batch in [changes(), frames(), long_frames(gaps), few_vectors()] {
             let (definition, record) = encoded(&batch, None);
             let mut definitions = Definitions::new();
             decode(&definition, &mut definitions).unwrap();
@@ -558,6 +623,23 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn any_vectors_are_read_as_they_were_written(
+            lists in proptest::collection::vec(
+                proptest::option::weighted(0.9, proptest::collection::vec(
+                    proptest::option::weighted(0.9, proptest::prop_oneof![3_200_i64..3_400, -9_i64..9, i64::MIN + 1..=i64::MAX]),
+                    0..90,
+                )),
+                0..20,
+            )
+        ) {
+            let batch = vectors(&lists);
+            let (definition, record) = encoded(&batch, None);
+            let mut definitions = Definitions::new();
+            decode(&definition, &mut definitions).unwrap();
+            proptest::prop_assert_eq!(decode(&record, &mut definitions), Ok(Record::Batch { batch, cursor: None }));
+        }
+
         #[test]
         fn any_integers_are_read_as_they_were_written(
             integers in proptest::collection::vec(

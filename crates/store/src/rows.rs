@@ -12,7 +12,7 @@ use arrow::array::{
     StringBuilder, TimestampNanosecondArray, UInt32Array,
 };
 use arrow::datatypes::{Int32Type, SchemaRef};
-use model::{Changes, Condition, ConditionLevel, Entry, Profile, Quality, Shape, Statistic, Timestamp, Value};
+use model::{Changes, Condition, ConditionLevel, Entry, Profile, Quality, Shape, Statistic, Timestamp, Value, Vectors};
 
 pub(crate) use self::frames::{FramesBuilder, NewFrames};
 use crate::generation::RowKey;
@@ -141,6 +141,12 @@ impl ChangesBuilder {
             Value::Vector(values) => {
                 self.vector.append_nulls(row - self.vector.len());
                 self.vector.values().append_slice(values);
+                self.vector.append(true);
+            }
+            Value::Integers(values) => {
+                self.vector.append_nulls(row - self.vector.len());
+                let numbers = values.iter().map(|value| (*value != Vectors::MISSING).then_some(*value as f64));
+                numbers.for_each(|number| self.vector.values().append_option(number));
                 self.vector.append(true);
             }
             Value::Entries(entries) => put_text(&mut self.text, row, &entries_json(entries).to_string()),

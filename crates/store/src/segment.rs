@@ -10,17 +10,15 @@ mod file;
 mod packed;
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{fs, io};
 
 use arrow::array::{AsArray, DictionaryArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int32Type, SchemaRef, TimestampNanosecondType, UInt32Type};
 use model::{Profile, Shape, Timestamp};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 

@@ -38,7 +38,13 @@ pub fn vector_type() -> DataType {
     DataType::List(Arc::new(Field::new("item", DataType::Float64, true)))
 }
 
-/// The fields of one element of `exceptions`.
+/// The type of a column of wire integers that belong together.
+pub fn integers_type() -> DataType {
+    DataType::List(Arc::new(Field::new("item", DataType::Int64, true)))
+}
+
+/// The fields of one element of `exceptions`: the signal, with the number of the element, from 1, behind it in brackets where it
+/// is about an element of a vector, and what its quality is.
 pub(crate) fn exception_fields() -> Fields {
     Fields::from(vec![Field::new("signal", DataType::Utf8, false), Field::new("quality", DataType::Utf8, false)])
 }
@@ -83,13 +89,14 @@ fn signal_field(signal: &Signal) -> Field {
     let data_type = match signal.kind {
         ValueKind::Integer => DataType::Int64,
         ValueKind::Number => DataType::Float64,
+        ValueKind::Vector => integers_type(),
         _ => DataType::Utf8,
     };
     let mut metadata = HashMap::from([(META_MEANING.to_owned(), signal.meaning.to_string())]);
     if let Some(unit) = &signal.unit {
         metadata.insert(META_UNIT.to_owned(), unit.to_string());
     }
-    if signal.kind == ValueKind::Integer {
+    if matches!(signal.kind, ValueKind::Integer | ValueKind::Vector) {
         metadata.insert(META_SCALE_DIVISOR.to_owned(), signal.scale.divisor.to_string());
         metadata.insert(META_SCALE_OFFSET.to_owned(), signal.scale.offset.to_string());
     }

@@ -418,13 +418,15 @@ fn bytes_of(batch: &Batch) -> usize {
             let statistics = changes.statistic.iter().map(|(_, statistic)| 16 + reset(statistic));
             (0, changes.value.iter().map(bytes_of_value).chain(statistics).sum())
         }
-        Rows::Frames(frames) => (frames.columns.len(), frames.columns.iter().map(bytes_of_texts).sum::<usize>()),
+        Rows::Frames(frames) => (frames.columns.len(), frames.columns.iter().map(bytes_of_column).sum::<usize>()),
     };
     batch.len().saturating_mul(16 + 2 * columns).saturating_add(texts)
 }
 
-fn bytes_of_texts(column: &Column) -> usize {
+/// What a column takes besides what each value takes.
+fn bytes_of_column(column: &Column) -> usize {
     match column {
+        Column::Vectors(vectors) => 2 * vectors.elements().len(),
         Column::Texts(texts) => texts.iter().flatten().map(|text| text.len()).sum(),
         Column::Integers(_) | Column::Numbers(_) => 0,
     }
@@ -436,6 +438,7 @@ fn bytes_of_value(value: &Value) -> usize {
         Value::Absent | Value::Number(_) | Value::Integer(_) => 0,
         Value::Text(text) => text.len(),
         Value::Vector(numbers) => 8 * numbers.len(),
+        Value::Integers(integers) => 8 * integers.len(),
         Value::Entries(entries) => bytes_of_entries(entries),
         Value::Condition(condition) => {
             let Condition { level: _, native_code, native_severity, qualifier, message } = &**condition;

@@ -62,6 +62,7 @@ fn show_value(value: &Value) -> String {
         Value::Integer(number) => format!("{number}i"),
         Value::Text(text) => format!("{text:?}"),
         Value::Vector(numbers) => format!("{numbers:?}"),
+        Value::Integers(numbers) => format!("{numbers:?}"),
         Value::Entries(pairs) => format!("{{{}}}", show_entries(pairs)),
         Value::Condition(condition) => {
             let Condition { level, native_code, native_severity, qualifier, message } = &**condition;

@@ -148,7 +148,7 @@ fn number_in(value: &Value) -> Option<u64> {
             },
             _ => None,
         },
-        Value::Absent | Value::Integer(_) => None,
+        Value::Absent | Value::Integer(_) | Value::Integers(_) => None,
     }
 }
 

@@ -58,7 +58,7 @@ fn cars() -> Batch {
         time: vec![Timestamp::from_nanos(SECOND_NS), Timestamp::from_nanos(2 * SECOND_NS)],
         sequence: vec![0, 0],
         columns: vec![Column::Integers(vec![Some(1_205), None]), Column::Texts(vec![None, Some("eco".into())])],
-        exceptions: vec![FrameException { row: 1, signal: 0, quality: Quality::Invalid }],
+        exceptions: vec![FrameException { row: 1, signal: 0, element: None, quality: Quality::Invalid }],
     };
     Batch::frames(Arc::new(profile.unwrap()), Timestamp::from_nanos(9 * SECOND_NS), frames)
 }

@@ -7,7 +7,7 @@
 //! least significant bit first. What does not fill a block follows as variable-length integers. This module must not know
 //! of log files.
 
-use model::{Column, Frames, Profile, Timestamp, ValueKind};
+use model::{Column, Frames, Profile, Timestamp, ValueKind, Vectors};
 
 use super::{Keys, decode_exceptions, decode_keys, encode_exceptions, encode_keys};
 use crate::codec::{Decoder, Encoder, RecordError, unzigzag, zigzag};
@@ -79,6 +79,7 @@ pub(super) fn encode_frames(to: &mut Encoder, received: Timestamp, frames: &Fram
                     rows.iter().flatten().for_each(|text| to.text(text));
                 }
             }
+            Column::Vectors(rows) => encode_vectors(to, rows, &order),
         }
     }
     encode_exceptions(to, &frames.exceptions);
@@ -161,6 +162,112 @@ fn encode_words<const WIDTH: usize>(to: &mut Encoder, block: &[u64; BLOCK]) {
     }
 }
 
+/// Which rows have a list and how long it is; then which elements have a value, and all of them in the order of the rows,
+/// each as the difference to the same element of the row before of the same asset, or to the element before.
+fn encode_vectors(to: &mut Encoder, rows: &Vectors, order: &Order) {
+    let lengths: Vec<Option<i64>> = rows.rows().map(|row| row.map(|elements| elements.len() as i64)).collect();
+    if !encode_presence(to, &lengths) {
+        return;
+    }
+    let mut filled = Vec::with_capacity(lengths.len());
+    fill(&mut filled, &lengths, order);
+    encode_integers(to, &filled, order);
+    let known: Vec<Option<()>> =
+        rows.elements().iter().map(|element| (*element != Vectors::MISSING).then_some(())).collect();
+    if !encode_presence(to, &known) {
+        return;
+    }
+    let mut elements = Vec::with_capacity(rows.elements().len());
+    let mut differences = Vec::with_capacity(rows.elements().len());
+    let mut starts = Vec::with_capacity(rows.len());
+    for (row, list) in rows.rows().enumerate() {
+        let reference = Reference::of(order, &starts, row, elements.len());
+        starts.push((elements.len(), list.map_or(0, <[i64]>::len)));
+        for (place, element) in list.unwrap_or_default().iter().enumerate() {
+            let compared = reference.at(&elements, place);
+            // An element without a value repeats the one that it is compared with.
+            let element = if *element == Vectors::MISSING { compared } else { *element };
+            differences.push(zigzag(element.wrapping_sub(compared)));
+            elements.push(element);
+        }
+    }
+    let (blocks, rest) = differences.as_chunks::<BLOCK>();
+    blocks.iter().for_each(|block| encode_block(to, block));
+    rest.iter().for_each(|difference| to.unsigned(*difference));
+}
+
+/// What the elements of a list are compared with.
+struct Reference {
+    /// Where the list of the row before of the same asset begins, and how long it is.
+    before: (usize, usize),
+    /// Where the list itself begins.
+    start: usize,
+}
+
+impl Reference {
+    /// For the list of `row`, which begins at `start`; `starts` tells of the rows before it.
+    fn of(order: &Order, starts: &[(usize, usize)], row: usize, start: usize) -> Self {
+        let before = order.before[row] as usize;
+        Self { before: if before == row { (0, 0) } else { starts[before] }, start }
+    }
+
+    fn at(&self, elements: &[i64], place: usize) -> i64 {
+        if place < self.before.1 {
+            elements[self.before.0 + place]
+        } else if place > 0 {
+            elements[self.start + place - 1]
+        } else {
+            0
+        }
+    }
+}
+
+fn decode_vectors(from: &mut Decoder<'_>, order: &Order) -> Result<Vectors, RecordError> {
+    let count = order.before.len();
+    let mut vectors = Vectors::default();
+    let present = decode_presence(from, count)?;
+    let lengths = match present {
+        Presence::None => {
+            (0..count).for_each(|_| vectors.push(None::<[i64; 0]>));
+            return Ok(vectors);
+        }
+        _ => present.column(decode_integers(from, order)?, Ok)?,
+    };
+    let mut total = 0_usize;
+    for length in lengths.iter().flatten() {
+        total = usize::try_from(*length).map_or(usize::MAX, |length| total.saturating_add(length));
+        if total > VALUES_MAX {
+            return from.error("no more values than a batch may have");
+        }
+    }
+    let known = decode_presence(from, total)?;
+    let mut differences = Vec::with_capacity(total);
+    if !matches!(known, Presence::None) {
+        for _ in 0..total / BLOCK {
+            differences.extend(decode_block(from)?);
+        }
+        for _ in 0..total % BLOCK {
+            differences.push(from.unsigned("an element")?);
+        }
+    }
+    let (mut elements, mut starts) = (Vec::<i64>::with_capacity(total), Vec::with_capacity(count));
+    for (row, length) in lengths.iter().enumerate() {
+        let reference = Reference::of(order, &starts, row, elements.len());
+        let length = length.map(|length| length as usize);
+        starts.push((elements.len(), length.unwrap_or(0)));
+        for place in 0..length.unwrap_or(0) {
+            let difference = differences.get(elements.len()).map_or(0, |difference| unzigzag(*difference));
+            elements.push(reference.at(&elements, place).wrapping_add(difference));
+        }
+    }
+    for ((start, length), present) in starts.into_iter().zip(&lengths) {
+        let list =
+            (start..start + length).map(|place| if known.has(place) { elements[place] } else { Vectors::MISSING });
+        vectors.push(present.map(|_| list));
+    }
+    Ok(vectors)
+}
+
 pub(super) fn decode_frames(
     from: &mut Decoder<'_>,
     received: Timestamp,
@@ -174,6 +281,10 @@ pub(super) fn decode_frames(
     let order = Order::new(assets.len(), &asset);
     let mut columns = Vec::with_capacity(profile.signals().len());
     for signal in profile.signals() {
+        if signal.kind == ValueKind::Vector {
+            columns.push(Column::Vectors(decode_vectors(from, &order)?));
+            continue;
+        }
         let present = decode_presence(from, count)?;
         columns.push(match signal.kind {
             ValueKind::Integer => Column::Integers(match present {
@@ -196,20 +307,25 @@ enum Presence<'a> {
 }
 
 impl Presence<'_> {
+    fn has(&self, place: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Some(bits) => bits[place / 8] >> (place % 8) & 1 == 1,
+        }
+    }
+
     /// A column of what `read` makes of each of `rows` that has a value.
     fn column<R, T>(
         &self,
         rows: impl IntoIterator<Item = R>,
         mut read: impl FnMut(R) -> Result<T, RecordError>,
     ) -> Result<Vec<Option<T>>, RecordError> {
-        let column = rows.into_iter().enumerate().map(|(place, row)| {
-            let present = match self {
-                Self::None => false,
-                Self::All => true,
-                Self::Some(bits) => bits[place / 8] >> (place % 8) & 1 == 1,
-            };
-            if present { read(row).map(Some) } else { Ok(None) }
-        });
+        let column = rows.into_iter().enumerate().map(
+            |(place, row)| {
+                if self.has(place) { read(row).map(Some) } else { Ok(None) }
+            },
+        );
         column.collect()
     }
 }

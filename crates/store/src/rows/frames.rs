@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, Float64Array, Int64Array, ListBuilder, NullBufferBuilder, RecordBatch, StringArray,
-    StringBuilder, StructBuilder, UInt32Array,
+    ArrayBuilder, ArrayRef, Float64Array, Int64Array, Int64Builder, ListBuilder, NullBufferBuilder, RecordBatch,
+    StringArray, StringBuilder, StructBuilder, UInt32Array,
 };
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use model::{Column, Frames, Profile, Timestamp, ValueKind};
+use model::{Column, Frames, Profile, Timestamp, ValueKind, Vectors};
 
 use super::{KeyColumns, times, words};
 use crate::table;
@@ -51,6 +51,7 @@ enum ColumnBuilder {
     Integers(Values<i64>),
     Numbers(Values<f64>),
     Texts(StringBuilder),
+    Vectors(ListBuilder<Int64Builder>),
 }
 
 /// Fixed-width values, and where there are none.
@@ -112,6 +113,7 @@ impl ColumnBuilder {
             Self::Integers(column) => column.put_nulls(count),
             Self::Numbers(column) => column.put_nulls(count),
             Self::Texts(column) => column.append_nulls(count),
+            Self::Vectors(column) => column.append_nulls(count),
         }
     }
 
@@ -121,6 +123,9 @@ impl ColumnBuilder {
             (Self::Numbers(to), Column::Numbers(rows)) => to.extend(rows, new, places),
             (Self::Texts(to), Column::Texts(rows)) => {
                 places.for_each(|place| to.append_option(rows[new.row(place)].as_deref()));
+            }
+            (Self::Vectors(to), Column::Vectors(rows)) => {
+                places.for_each(|place| put_list(to, rows.row(new.row(place))));
             }
             _ => unreachable!("the catalog has compared the kinds of all signals"),
         }
@@ -137,6 +142,7 @@ impl ColumnBuilder {
                 Arc::new(Float64Array::new(values.into(), nulls))
             }
             Self::Texts(column) => Arc::new(column.finish()),
+            Self::Vectors(column) => Arc::new(column.finish()),
         }
     }
 
@@ -145,8 +151,21 @@ impl ColumnBuilder {
             Self::Integers(column) => 8 * column.values.len(),
             Self::Numbers(column) => 8 * column.values.len(),
             Self::Texts(column) => 4 * column.len() + column.values_slice().len(),
+            Self::Vectors(column) => 4 * column.len() + 8 * column.values_ref().len(),
         }
     }
+}
+
+fn put_list(to: &mut ListBuilder<Int64Builder>, list: Option<&[i64]>) {
+    let elements = list.unwrap_or_default();
+    if elements.contains(&Vectors::MISSING) {
+        elements
+            .iter()
+            .for_each(|element| to.values().append_option((*element != Vectors::MISSING).then_some(*element)));
+    } else {
+        to.values().append_slice(elements);
+    }
+    to.append(list.is_some());
 }
 
 impl FramesBuilder {
@@ -154,6 +173,7 @@ impl FramesBuilder {
         let columns = profile.signals().iter().map(|signal| match signal.kind {
             ValueKind::Integer => ColumnBuilder::Integers(Values::with_capacity(0)),
             ValueKind::Number => ColumnBuilder::Numbers(Values::with_capacity(0)),
+            ValueKind::Vector => ColumnBuilder::Vectors(ListBuilder::new(Int64Builder::new())),
             _ => ColumnBuilder::Texts(StringBuilder::new()),
         });
         let fields = table::exception_fields();
@@ -192,7 +212,12 @@ impl FramesBuilder {
         for exception in exceptions {
             let signal = &profile.signal(new.places[usize::from(exception.signal)]).id;
             let element = self.exceptions.values();
-            element.field_builder::<StringBuilder>(0).expect("the signal").append_value(signal);
+            let names = element.field_builder::<StringBuilder>(0).expect("the signal");
+            match exception.element {
+                None => names.append_value(signal),
+                // As SQL counts the elements of a list.
+                Some(place) => names.append_value(format!("{signal}[{}]", u32::from(place) + 1)),
+            }
             element.field_builder::<StringBuilder>(1).expect("the quality").append_value(exception.quality.as_str());
             element.append(true);
         }

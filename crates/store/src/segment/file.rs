@@ -10,7 +10,7 @@ use arrow::compute::concat;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::WriterProperties;
@@ -68,8 +68,16 @@ impl<W: Write + Send> FileWriter<W> {
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
             .set_data_page_row_count_limit(PAGE_ROWS)
             .set_sorting_columns(Some(sorting))
-            .set_key_value_metadata(Some(metadata.collect()))
-            .build();
+            .set_key_value_metadata(Some(metadata.collect()));
+        // Elements of a vector are like those before them; columns of numbers are encoded by ourselves.
+        for column in descriptor.columns() {
+            if column.max_rep_level() > 0 && column.physical_type() == Type::INT64 {
+                properties = properties
+                    .set_column_dictionary_enabled(column.path().clone(), false)
+                    .set_column_encoding(column.path().clone(), Encoding::DELTA_BINARY_PACKED);
+            }
+        }
+        let mut properties = properties.build();
         add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
         let file = SerializedFileWriter::new(Summed::new(output), descriptor.root_schema_ptr(), Arc::new(properties))?;
         let factory = ArrowRowGroupWriterFactory::new(&file, Arc::clone(&schema));

@@ -42,7 +42,7 @@ fn frames(seconds: std::ops::Range<i64>) -> Arc<Batch> {
         exceptions: (0..)
             .zip(&rows)
             .filter(|(_, row)| row.1 % 100 == 0)
-            .map(|(row, _)| FrameException { row, signal: 1, quality: Quality::Invalid })
+            .map(|(row, _)| FrameException { row, signal: 1, element: None, quality: Quality::Invalid })
             .collect(),
     };
     Arc::new(Batch::frames(van(), Timestamp::from_millis(1_000_000_000), frames))

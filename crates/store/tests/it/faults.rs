@@ -77,7 +77,7 @@ fn frames(profile: &Arc<Profile>, received: i64, keys: &[Key]) -> Arc<Batch> {
         exceptions: (0..)
             .zip(keys)
             .filter(|(_, key)| is_faulty(key))
-            .map(|(row, _)| FrameException { row, signal: 1, quality: Quality::Invalid })
+            .map(|(row, _)| FrameException { row, signal: 1, element: None, quality: Quality::Invalid })
             .collect(),
     };
     Arc::new(Batch::frames(Arc::clone(profile), Timestamp::from_millis(received), frames))

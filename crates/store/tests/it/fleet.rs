@@ -73,7 +73,7 @@ fn batch(car: &Arc<Profile>, rows: &[(Key, Said)]) -> Arc<Batch> {
             Column::Texts(rows.iter().map(|(_, said)| said.note.as_deref().map(Into::into)).collect()),
         ],
         exceptions: exceptions
-            .map(|(row, (_, said))| FrameException { row, signal: 0, quality: said.quality })
+            .map(|(row, (_, said))| FrameException { row, signal: 0, element: None, quality: said.quality })
             .collect(),
         assets,
     };

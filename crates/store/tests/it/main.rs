@@ -14,3 +14,4 @@ mod press;
 mod read_only;
 mod segments;
 mod size;
+mod vectors;

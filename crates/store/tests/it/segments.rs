@@ -30,7 +30,12 @@ fn frame(profile: &Arc<Profile>, second: i64, values: &[Option<i64>]) -> Arc<Bat
             .iter()
             .enumerate()
             .filter(|(_, value)| value.is_none())
-            .map(|(signal, _)| FrameException { row: 0, signal: signal as u16, quality: Quality::Invalid })
+            .map(|(signal, _)| FrameException {
+                row: 0,
+                signal: signal as u16,
+                element: None,
+                quality: Quality::Invalid,
+            })
             .collect(),
     };
     Arc::new(Batch::frames(Arc::clone(profile), Timestamp::from_millis(second * 1_000 + 7), frames))
