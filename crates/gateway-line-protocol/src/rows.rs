@@ -152,6 +152,7 @@ impl Chunk {
                 Some(Some(known)) => **known == *text(line.bytes, value),
                 _ => true,
             },
+            Some(Column::Vectors(_)) => unreachable!("no field is a vector"),
             // A closed chunk has no more columns.
             None => self.profile.is_none(),
         })
@@ -186,6 +187,7 @@ impl Chunk {
                 Column::Numbers(rows) => rows.resize(self.time.len(), None),
                 Column::Integers(rows) => rows.resize(self.time.len(), None),
                 Column::Texts(rows) => rows.resize(self.time.len(), None),
+                Column::Vectors(_) => unreachable!("no field is a vector"),
             }
         }
         self.profile = Some(measurement.profile(self.columns.len()));
