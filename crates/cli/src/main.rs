@@ -2,7 +2,9 @@
 
 mod ask;
 mod backup;
+mod decode;
 mod demo;
+mod encode;
 mod export;
 mod import;
 mod restore;
@@ -32,6 +34,10 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Run a simulated plant with server and console.
     Demo(demo::DemoArguments),
+    /// Show what recorded frames say.
+    Decode(decode::DecodeArguments),
+    /// Make frames of what is described.
+    Encode(encode::EncodeArguments),
     /// Import recorded files.
     Import(import::ImportArguments),
     /// Ask a question in SQL.
@@ -82,6 +88,8 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Decode(arguments) => decode::run(arguments),
+        Command::Encode(arguments) => encode::run(arguments),
         Command::Import(arguments) => import::run(arguments).await,
         Command::Sql(arguments) => ask::run(arguments).await,
         Command::Export(arguments) => export::run(arguments).await,

@@ -35,6 +35,9 @@ pub(crate) async fn run(arguments: ServeArguments) -> Result<()> {
     if let Some(address) = running.postgres() {
         crate::say(&format!("postgres: {address}\n"))?;
     }
+    if let Some(address) = running.flight_sql() {
+        crate::say(&format!("flight sql: grpc://{address}\n"))?;
+    }
     until_stopped(running).await
 }
 

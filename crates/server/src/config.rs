@@ -1,5 +1,7 @@
 //! The configuration file, `tongmai.toml`. The comments of these structs are its manual: see [`crate::manual`].
 
+mod flight_sql;
+mod gbt32960;
 mod postgres;
 mod store;
 mod write;
@@ -10,6 +12,8 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::flight_sql::FlightSqlConfig;
+pub use self::gbt32960::{Gbt32960Config, PlatformConfig};
 pub(crate) use self::postgres::{PASSWORD_RULE, is_password};
 pub use self::postgres::{Password, PostgresConfig};
 pub use self::store::{BackupConfig, HoldConfig, LimitsConfig, RetentionConfig, StoreConfig};
@@ -37,6 +41,9 @@ pub struct Config {
     /// Questions by PostgreSQL's protocol, as `psql`, Grafana and database drivers ask them. What `[query]` allows holds
     /// here too, except for the number of rows, which are sent as they come.
     pub postgres: PostgresConfig,
+    /// Questions by Arrow Flight SQL, as ADBC and JDBC drivers ask them. What `[query]` allows holds here too, except for
+    /// the number of rows, which are sent as they come.
+    pub flight_sql: FlightSqlConfig,
     /// The sources: one `[[gateways]]` section for each.
     pub gateways: Vec<GatewayConfig>,
 }
@@ -102,6 +109,9 @@ pub enum GatewayConfig {
     /// An MTConnect agent, by HTTP.
     #[serde(rename = "mtconnect-agent")]
     MtconnectAgent(AgentConfig),
+    /// A platform of GB/T 32960 that vehicles connect to.
+    #[serde(rename = "gbt32960")]
+    Gbt32960(Gbt32960Config),
 }
 
 impl GatewayConfig {
@@ -110,6 +120,16 @@ impl GatewayConfig {
         match self {
             Self::MtconnectShdr(config) => &config.name,
             Self::MtconnectAgent(config) => &config.name,
+            Self::Gbt32960(config) => &config.name,
+        }
+    }
+
+    /// The profile that it was told to keep signals under.
+    fn profile(&self) -> Option<&str> {
+        match self {
+            Self::MtconnectShdr(config) => config.profile.as_deref(),
+            Self::MtconnectAgent(config) => config.profile.as_deref(),
+            Self::Gbt32960(_) => None,
         }
     }
 }
@@ -203,12 +223,15 @@ impl Config {
             .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for gateway in &mut config.gateways {
-            if let GatewayConfig::MtconnectShdr(shdr) = gateway {
-                shdr.devices = folder.join(&shdr.devices);
+            match gateway {
+                GatewayConfig::MtconnectShdr(shdr) => shdr.devices = folder.join(&shdr.devices),
+                GatewayConfig::MtconnectAgent(_) => {}
+                GatewayConfig::Gbt32960(gbt32960) => gbt32960.resolve(folder),
             }
         }
-        let paths = [&mut config.postgres.password_file, &mut config.backup.dir, &mut config.query.spill_dir];
-        for path in paths.into_iter().flatten() {
+        let passwords = [&mut config.postgres.password_file, &mut config.flight_sql.password_file];
+        let folders = [&mut config.backup.dir, &mut config.query.spill_dir];
+        for path in passwords.into_iter().chain(folders).flatten() {
             *path = folder.join(&*path);
         }
         config.check()?;
@@ -230,6 +253,7 @@ impl Config {
             ));
         }
         self.postgres.check()?;
+        self.flight_sql.check()?;
         for (place, gateway) in self.gateways.iter().enumerate() {
             let name = gateway.name();
             let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -243,10 +267,11 @@ impl Config {
             if built_in || self.gateways[..place].iter().any(|other| other.name() == name) {
                 return invalid(format!("gateways[{place}].name = \"{name}\" is taken: names have to be unique"));
             }
-            let (GatewayConfig::MtconnectShdr(ShdrConfig { profile, .. })
-            | GatewayConfig::MtconnectAgent(AgentConfig { profile, .. })) = gateway;
-            if let Some(profile) = profile
-                && (query::RESERVED_TABLES.contains(&profile.as_str()) || profile == crate::own::NAME)
+            if let GatewayConfig::Gbt32960(gbt32960) = gateway {
+                gbt32960.check()?;
+            }
+            if let Some(profile) = gateway.profile()
+                && crate::sources::BUILT_IN_TABLES.iter().any(|tables| tables.contains(&profile))
             {
                 return invalid(format!("gateways[{place}].profile = \"{profile}\" is the name of a built-in table"));
             }
@@ -310,6 +335,10 @@ mod tests {
             ("[postgres]\nlisten = \"127.0.0.1:5433\"\n", "postgres.password"),
             ("[postgres]\nlisten = \"127.0.0.1:5433\"\npassword = \"short\"\n", "printable characters"),
             ("[postgres]\nlisten = \"127.0.0.1:5433\"\npassword = \"密码密码密码\"\n", "printable characters"),
+            ("[flight_sql]\nlisten = \"0.0.0.0:1\"\npassword = \"long enough\"\n", "not encrypted"),
+            ("[flight_sql]\nlisten = \"127.0.0.1:1\"\n", "flight_sql.password"),
+            ("[flight_sql]\nlisten = \"127.0.0.1:1\"\npassword = \"short\"\n", "printable characters"),
+            ("[flight_sql]\nlisten = \"127.0.0.1:1\"\npassword = \"long enough\"\nuser = \"a:b\"\n", "colon"),
             (&format!("{gateway}\"a b\"\n"), "gateways[0].name"),
             (&format!("{gateway}\"a\"\n{gateway}\"a\"\n"), "is taken"),
             (&format!("{gateway}\"a\"\nprofile = \"observations\"\n"), "built-in table"),

@@ -9,6 +9,7 @@ pub mod import;
 pub mod manual;
 
 mod clock;
+mod flight_sql;
 mod ingest;
 mod live;
 mod metrics;

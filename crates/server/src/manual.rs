@@ -28,17 +28,14 @@ pub fn configuration() -> String {
             for variant in items["oneOf"].as_array().into_iter().flatten() {
                 let kind = variant["properties"]["kind"]["const"].as_str().unwrap_or_default();
                 let _ = write!(text, "\n### `kind = \"{kind}\"`\n\n{}\n\n", paragraph(variant));
-                keys(&mut text, resolve(variant, definitions));
+                let variant = resolve(variant, definitions);
+                keys(&mut text, variant);
+                put_lists(&mut text, section, variant, definitions);
             }
         } else {
             let _ = write!(text, "\n## `[{section}]`\n\n{}\n\n", paragraph(property));
             keys(&mut text, described);
-            for (name, list) in lists(described) {
-                let _ = write!(text, "\n### `[[{section}.{name}]]`\n\n");
-                let items = resolve(&list["items"], definitions);
-                let _ = write!(text, "{}\n\n", paragraph(items));
-                keys(&mut text, items);
-            }
+            put_lists(&mut text, section, described, definitions);
         }
     }
     text
@@ -54,6 +51,15 @@ fn resolve<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Va
 fn lists(section: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let properties = section["properties"].as_object().into_iter().flatten();
     properties.filter(|(_, property)| property["items"].get("$ref").is_some())
+}
+
+/// Describes the sections in `described`, the section `section`.
+fn put_lists(text: &mut String, section: &str, described: &Value, definitions: &Map<String, Value>) {
+    for (name, list) in lists(described) {
+        let items = resolve(&list["items"], definitions);
+        let _ = write!(text, "\n### `[[{section}.{name}]]`\n\n{}\n\n", paragraph(items));
+        keys(text, items);
+    }
 }
 
 fn paragraph(schema: &Value) -> String {
@@ -92,6 +98,7 @@ mod tests {
             "| `listen` | string | `\"127.0.0.1:7878\"` |",
             "| `url` | string | required |",
             "### `[[store.holds]]`",
+            "### `[[gateways.platforms]]`",
             "| `reason` | string | required |",
         ] {
             assert!(manual.contains(expected), "{expected} in\n{manual}");

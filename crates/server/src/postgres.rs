@@ -8,7 +8,7 @@ use std::sync::Arc;
 use postgres_wire::{Account, Service, Settings};
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::config::{ConfigError, PASSWORD_RULE, PostgresConfig, is_password};
+use crate::config::{ConfigError, PASSWORD_RULE, Password, PostgresConfig, is_password};
 use crate::run::ServeError;
 
 /// Connections that wait to be accepted.
@@ -27,7 +27,11 @@ pub(crate) fn listen(config: &PostgresConfig) -> Result<Option<Listening>, Serve
     let failed = |source| ServeError::ListenPostgres { address, source };
     let mut salt = [0; 16];
     random(&mut salt).map_err(failed)?;
-    let account = Account::new(config.user.clone(), &password(config)?, salt);
+    let account = Account::new(
+        config.user.clone(),
+        &password("postgres", &config.password, config.password_file.as_deref())?,
+        salt,
+    );
     let listener = bind(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let settings = Settings { account, connections_max: config.connections_max, random };
@@ -43,7 +47,7 @@ impl Listening {
 }
 
 /// Connections are probed now and then, so that those whose client lost its power do not stay for ever.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.set_keepalive(true)?;
@@ -51,22 +55,23 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-fn random(bytes: &mut [u8]) -> io::Result<()> {
+pub(crate) fn random(bytes: &mut [u8]) -> io::Result<()> {
     getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
 }
 
-fn password(config: &PostgresConfig) -> Result<String, ServeError> {
+/// The password of the section `section`: as it stands there, or as it is read from `file`.
+pub(crate) fn password(section: &str, password: &Option<Password>, file: Option<&Path>) -> Result<String, ServeError> {
     let read = |path: &Path| {
         let text = std::fs::read_to_string(path);
         text.map_err(|source| ServeError::Config(ConfigError::Read { path: path.to_owned(), source }))
     };
-    let password = match (&config.password, &config.password_file) {
+    let password = match (password, file) {
         (Some(password), _) => password.0.clone(),
         (None, Some(path)) => read(path)?.lines().next().unwrap_or_default().to_owned(),
         (None, None) => String::new(),
     };
     if !is_password(&password) {
-        let message = format!("postgres.password_file: expected {PASSWORD_RULE} in its first line");
+        let message = format!("{section}.password_file: expected {PASSWORD_RULE} in its first line");
         return Err(ServeError::Config(ConfigError::Invalid(message)));
     }
     Ok(password)

@@ -13,7 +13,7 @@ use model::Batch;
 use store::Store;
 
 use crate::config::WriteConfig;
-use crate::own;
+use crate::sources::BUILT_IN_TABLES;
 
 /// The name under which line protocol is counted.
 pub(crate) const LINE_PROTOCOL: &str = "line-protocol";
@@ -67,8 +67,8 @@ impl Receivers {
             fields_max: config.fields_max,
             assets_max: config.assets_max,
         };
-        let taken: Vec<&str> =
-            query::RESERVED_TABLES.into_iter().chain([own::NAME, gateway_remote_write::PROFILE]).collect();
+        let built_in = BUILT_IN_TABLES.iter().copied().flatten().copied();
+        let taken: Vec<&str> = built_in.chain([gateway_remote_write::PROFILE]).collect();
         let mut series = Series::new(limits, names.clone(), &taken);
         let limits = RemoteLimits { metrics_max: config.metrics_max, assets_max: config.assets_max };
         let mut remote = RemoteSeries::new(limits, names);

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::SystemClock;
 use crate::config::{Config, ConfigError};
+use crate::flight_sql;
 use crate::http::backup::Backups;
 use crate::http::write::Writing;
 use crate::http::{self, App};
@@ -54,6 +55,14 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// The address of Flight SQL is taken, or not ours.
+    #[error("failed to listen on {address} for Flight SQL: `flight_sql.listen` names another address")]
+    ListenFlightSql {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The data directory cannot be opened.
     #[error("failed to open the data directory `{path}`")]
     Open {
@@ -77,6 +86,7 @@ pub struct Server;
 pub struct Running {
     address: SocketAddr,
     postgres: Option<SocketAddr>,
+    flight_sql: Option<SocketAddr>,
     stop: CancellationToken,
     served: JoinHandle<io::Result<()>>,
     tasks: Vec<JoinHandle<()>>,
@@ -95,6 +105,8 @@ impl Server {
         let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
         let postgres = postgres::listen(&config.postgres)?;
         let postgres_address = postgres.as_ref().map(|postgres| postgres.address);
+        let flight_sql = flight_sql::listen(&config.flight_sql)?;
+        let flight_sql_address = flight_sql.as_ref().map(|flight_sql| flight_sql.address);
         let store = Arc::new(open(&config, data.clone()).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let quarantine = Arc::new(FileQuarantine::new(
@@ -138,15 +150,25 @@ impl Server {
             live,
             stop: stop.clone(),
         });
-        if let Some(postgres) = postgres {
-            tasks.push(tokio::spawn(postgres.serve(postgres::service(&app), stop.clone())));
-        }
+        tasks.extend(speak(&app, postgres, flight_sql));
         let router = http::router(Arc::clone(&app), !config.http.allow_remote_without_accounts);
         let stopped = stop.clone().cancelled_owned();
         let served = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
         tracing::info!(%address, data = %data.display(), "serving");
-        Ok(Running { address, postgres: postgres_address, stop, served, tasks, app })
+        Ok(Running { address, postgres: postgres_address, flight_sql: flight_sql_address, stop, served, tasks, app })
     }
+}
+
+/// Answers by those protocols that are listened for.
+fn speak(
+    app: &Arc<App>,
+    postgres: Option<postgres::Listening>,
+    flight_sql: Option<flight_sql::Listening>,
+) -> impl Iterator<Item = JoinHandle<()>> {
+    let stop = || app.stop.clone();
+    let postgres = postgres.map(|postgres| tokio::spawn(postgres.serve(postgres::service(app), stop())));
+    let flight_sql = flight_sql.map(|flight_sql| tokio::spawn(flight_sql.serve(flight_sql::service(app), stop())));
+    postgres.into_iter().chain(flight_sql)
 }
 
 async fn open(config: &Config, data: PathBuf) -> Result<Store, ServeError> {
@@ -233,6 +255,11 @@ impl Running {
     /// Where it speaks PostgreSQL's protocol, if it does.
     pub fn postgres(&self) -> Option<SocketAddr> {
         self.postgres
+    }
+
+    /// Where it speaks Flight SQL, if it does.
+    pub fn flight_sql(&self) -> Option<SocketAddr> {
+        self.flight_sql
     }
 
     /// Ends it: gateways first, then what they delivered is made durable, then the rest.

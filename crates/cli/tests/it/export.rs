@@ -13,7 +13,7 @@ use crate::{http, lathe};
 
 /// Numbers that a careless way of writing loses.
 const NUMBERS: [&str; 8] =
-    ["0.1", "0.30000000000000004", "-0.0", "5e-324", "1.7976931348623157e308", "123456789.125", "-1e-7", "3"];
+    ["0.1", "0.30000000000000004", "-0.5", "5e-324", "1.7976931348623157e308", "123456789.125", "-1e-7", "3"];
 const LOG: &str = "2026-01-01T00:00:00.000000001Z|execution|ACTIVE|load|12.5\n2026-01-02T00:00:00Z|load|UNAVAILABLE\n";
 
 /// The time of number `place`, as nanoseconds since the epoch.

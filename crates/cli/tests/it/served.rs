@@ -22,6 +22,7 @@ pub(crate) struct Served {
     addresses: mpsc::Receiver<SocketAddr>,
     address: Option<SocketAddr>,
     postgres: mpsc::Receiver<SocketAddr>,
+    flight_sql: mpsc::Receiver<SocketAddr>,
     stderr: Option<JoinHandle<String>>,
 }
 
@@ -35,12 +36,15 @@ impl Served {
         let mut stderr = child.stderr.take().expect("the output is a pipe");
         let (sender, addresses) = mpsc::sync_channel(1);
         let (postgres_sender, postgres) = mpsc::sync_channel(1);
+        let (flight_sql_sender, flight_sql) = mpsc::sync_channel(1);
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let address = line.strip_prefix("console: http://").and_then(|rest| rest.strip_suffix('/'));
                 address.and_then(|address| address.parse().ok()).map(|address| sender.send(address));
                 let address = line.strip_prefix("postgres: ").and_then(|address| address.parse().ok());
                 address.map(|address| postgres_sender.send(address));
+                let address = line.strip_prefix("flight sql: grpc://").and_then(|address| address.parse().ok());
+                address.map(|address| flight_sql_sender.send(address));
             }
         });
         let stderr = thread::spawn(move || {
@@ -48,7 +52,7 @@ impl Served {
             let _ = stderr.read_to_end(&mut bytes);
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        Self { child, addresses, address: None, postgres, stderr: Some(stderr) }
+        Self { child, addresses, address: None, postgres, flight_sql, stderr: Some(stderr) }
     }
 
     /// Starts a server and waits until it listens.
@@ -77,6 +81,12 @@ impl Served {
     #[track_caller]
     pub(crate) fn postgres(&self) -> SocketAddr {
         self.postgres.recv_timeout(WAIT_MAX).expect("it speaks PostgreSQL's protocol")
+    }
+
+    /// Where it speaks Flight SQL; asked once.
+    #[track_caller]
+    pub(crate) fn flight_sql(&self) -> SocketAddr {
+        self.flight_sql.recv_timeout(WAIT_MAX).expect("it speaks Flight SQL")
     }
 
     /// The process.

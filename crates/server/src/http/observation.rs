@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Batch, Changes, Condition, ConditionLevel, Frames, Profile, Quality, Timestamp, Value};
+use model::{Batch, Changes, Condition, ConditionLevel, Frames, Profile, Quality, Timestamp, Value, Vectors};
 use serde::Serialize;
 use store::Latest;
 
@@ -32,7 +32,7 @@ pub(crate) struct ObservationJson {
     text: Option<Box<str>>,
     /// Numbers that belong together: a position, a time series.
     #[serde(skip_serializing_if = "Option::is_none")]
-    vector: Option<Box<[f64]>>,
+    vector: Option<Box<[Option<f64>]>>,
     /// A data set or table.
     #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<serde_json::Value>,
@@ -100,7 +100,11 @@ impl ObservationJson {
             Value::Number(number) => json.value = Some(*number),
             Value::Integer(raw) => json.value = Some(signal.scale.physical(*raw)),
             Value::Text(text) => json.text = Some(text.clone()),
-            Value::Vector(numbers) => json.vector = Some(numbers.clone()),
+            Value::Vector(numbers) => json.vector = Some(numbers.iter().copied().map(Some).collect()),
+            Value::Integers(raw) => {
+                let physical = |raw: &i64| (*raw != Vectors::MISSING).then(|| signal.scale.physical(*raw));
+                json.vector = Some(raw.iter().map(physical).collect());
+            }
             Value::Entries(entries) => json.entries = Some(store::entries_json(entries)),
             Value::Condition(condition) => {
                 let known = condition.level != ConditionLevel::Unavailable;
