@@ -12,7 +12,7 @@ const LIVE_CHANGE_MS_MAX = 15 * 60_000;
  * one that redraws its cards with every flush 0.35. On a busy computer work takes longer, so it may try again.
  */
 const BUSY_MAX = 0.3;
-const BUSY_ATTEMPTS_MAX = 5;
+const BUSY_ATTEMPTS_MAX = 10;
 /** A busy computer takes its time. */
 const PATIENCE_MS = 60_000;
 const WALL = { width: 1920, height: 1080 };
