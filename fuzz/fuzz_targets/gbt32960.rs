@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use gbt32960::{Found, Splitter, Standard, Unit, dump, frame_from_json, frame_to_json};
+use gbt32960::{Found, find_frame, Standard, Unit, dump, frame_from_json, frame_to_json};
 use libfuzzer_sys::fuzz_target;
 
 static STANDARD: LazyLock<Standard> = LazyLock::new(Standard::built_in);
@@ -12,7 +12,7 @@ static STANDARD: LazyLock<Standard> = LazyLock::new(Standard::built_in);
 fuzz_target!(|stream: &[u8]| {
     let mut rest = stream;
     loop {
-        let frame = match Splitter::find(rest) {
+        let frame = match find_frame(rest) {
             Found::Incomplete => return,
             Found::Garbage { bytes, .. } => {
                 assert!(!bytes.is_empty());

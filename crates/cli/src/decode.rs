@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Read, Write};
 
 use anyhow::{Context, Result, bail};
-use gbt32960::{Found, Frame, Splitter, Standard};
+use gbt32960::{Found, Frame, Standard, find_frame};
 
 /// The most bytes that are read of a file or of the standard input.
 const INPUT_BYTES_MAX: u64 = 1 << 30;
@@ -115,7 +115,7 @@ impl Frames {
     fn of_bytes(mut bytes: &[u8]) -> Self {
         let (mut frames, mut at) = (Vec::new(), 0);
         loop {
-            let (found, length) = match Splitter::find(bytes) {
+            let (found, length) = match find_frame(bytes) {
                 Found::Incomplete if bytes.is_empty() => return Self(frames),
                 Found::Incomplete => (Err(format!("{} bytes are no whole frame", bytes.len())), bytes.len()),
                 Found::Frame(frame) => (Ok(frame.bytes.to_vec()), frame.bytes.len()),

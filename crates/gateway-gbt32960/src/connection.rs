@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gateway::Rejection;
 use gbt32960::{
-    Command, Content, DecodeError, Edition, Encryption, Found, Frame, Header, Node, Response, Splitter, Unit, Vin,
+    Command, Content, DecodeError, Edition, Encryption, Found, Frame, Header, Node, Response, Unit, Vin, find_frame,
     from_wire, to_wire,
 };
 use model::Timestamp;
@@ -207,7 +207,7 @@ impl Connection {
     fn take(&mut self, stream: &[u8]) -> usize {
         let (mut taken, mut frames, mut values) = (0, 0, 0);
         while !self.is_over && self.answers.len() < ANSWERS_MAX {
-            match Splitter::find(&stream[taken..]) {
+            match find_frame(&stream[taken..]) {
                 Found::Incomplete => break,
                 Found::Garbage { bytes, error } => {
                     self.reject(&error, bytes);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Edition`] | which of the two texts a frame follows; its first two bytes say so |
 //! | [`Frame`] | one frame: command, response flag, VIN, encryption, data unit, checked by its length and check byte |
-//! | [`Splitter`] | finds frames in a stream, which cuts them up and glues them together |
+//! | [`find_frame`] | finds frames in a stream, which cuts them up and glues them together |
 //! | [`Layout`] | what stands in the data units, read from `packs/vehicle/`: the one place that knows fields |
 //! | [`Content`] | a data unit as a tree of raw values; [`Content::write`] gives the same bytes again |
 //! | [`Standard`] | the layouts of both editions, and the profile that reports are kept in |
@@ -41,6 +41,6 @@ pub use layout::{
     BlockLayout, Count, Field, Group, Layout, LayoutError, MessageLayout, Number, ParameterLayout, Title, What,
 };
 pub use rows::ReportRows;
-pub use splitter::{Found, Splitter};
+pub use splitter::{Found, FrameBuffer, find_frame};
 pub use standard::{PROFILE, Standard};
 pub use time::{WireTime, from_wire, to_wire};

@@ -299,7 +299,7 @@ fn frames_are_found_in_a_stream_of_pieces_with_garbage_between_them() {
         for piece in stream.chunks(piece) {
             buffer.extend(piece);
             loop {
-                let taken = match Splitter::find(&buffer) {
+                let taken = match find_frame(&buffer) {
                     Found::Incomplete => break,
                     Found::Frame(frame) => {
                         frames.push(frame.bytes.to_vec());
@@ -445,7 +445,7 @@ proptest! {
         if start {
             bytes.splice(..0, framed(Edition::E2016, Command::REALTIME, "1a0707120000").into_iter().take(22));
         }
-        match Splitter::find(&bytes) {
+        match find_frame(&bytes) {
             Found::Frame(frame) => prop_assert!(frame.bytes.len() <= bytes.len()),
             Found::Garbage { bytes: passed, .. } => prop_assert!(!passed.is_empty()),
             Found::Incomplete => prop_assert!(bytes.len() < FRAME_BYTES_MAX),
