@@ -370,7 +370,7 @@ fn group_from_json(group: &Group, shown: &Value) -> Result<Vec<Node>, EncodeErro
     group.fields.iter().map(node).collect()
 }
 
-fn node_from_json(field: &Field, shown: &Value) -> Result<Node, EncodeError> {
+pub(crate) fn node_from_json(field: &Field, shown: &Value) -> Result<Node, EncodeError> {
     match &field.what {
         What::Number(number) => number_from_json(number, shown).map(Node::Number),
         What::Time => Ok(Node::Bytes(time_from_json(shown)?.into())),
@@ -428,7 +428,7 @@ fn number_from_json(number: &Number, shown: &Value) -> Result<u64, EncodeError> 
     raw.ok_or_else(|| expected("", "a number that fits, or `abnormal` or `invalid`", shown))
 }
 
-fn bytes_from_json(place: &str, shown: &Value) -> Result<Box<[u8]>, EncodeError> {
+pub(crate) fn bytes_from_json(place: &str, shown: &Value) -> Result<Box<[u8]>, EncodeError> {
     let text = shown["text"].as_str();
     let bytes = shown["bytes"].as_str().or_else(|| shown.as_str());
     let bytes = text.map(|text| text.as_bytes().into()).or_else(|| unhex(bytes?));

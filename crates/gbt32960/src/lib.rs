@@ -8,6 +8,7 @@
 //! | [`Layout`] | what stands in the data units, read from `packs/vehicle/`: the one place that knows fields |
 //! | [`Content`] | a data unit as a tree of raw values; [`Content::write`] gives the same bytes again |
 //! | [`Standard`] | the layouts of both editions, and the profile that reports are kept in |
+//! | [`Request`] | what a platform can ask of a vehicle, by names |
 //! | [`ReportRows`] | reports on their way into columns: one pass, nothing allocated for a field |
 //!
 //! Raw values are what the wire carries; [`Number::physical`] makes them physical. Values that mean abnormal (`FE…`) and
@@ -22,6 +23,7 @@ mod error;
 mod frame;
 mod json;
 mod layout;
+mod request;
 mod rows;
 mod splitter;
 mod standard;
@@ -40,6 +42,7 @@ pub use json::{Shown, frame_from_json, frame_to_json};
 pub use layout::{
     BlockLayout, Count, Field, Group, Layout, LayoutError, MessageLayout, Number, ParameterLayout, Title, What,
 };
+pub use request::{Control, Request};
 pub use rows::ReportRows;
 pub use splitter::{Found, FrameBuffer, find_frame};
 pub use standard::{PROFILE, Standard};
