@@ -16,12 +16,13 @@ use model::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::collector::{Full, SessionChange};
 use crate::listener::Shared;
+use crate::live::Contact;
 use crate::registry::Admission;
 
 /// As much as is read at a time, by all connections of a thread.
@@ -49,8 +50,8 @@ struct Answer {
 enum Speaker {
     /// Nobody has logged in yet.
     Stranger,
-    /// A vehicle speaks for itself.
-    Vehicle(Vin),
+    /// A vehicle speaks for itself; it logged in with this.
+    Vehicle(Header),
     /// A platform speaks for its vehicles.
     Platform,
 }
@@ -68,7 +69,7 @@ pub(crate) struct Connection {
     shared: Arc<Shared>,
     reader: OwnedReadHalf,
     writer: OwnedWriteHalf,
-    close: CancellationToken,
+    contact: Contact,
     durable: watch::Receiver<u64>,
     speaker: Speaker,
     /// What was read and not gone through yet.
@@ -87,11 +88,12 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         let (reader, writer) = stream.into_split();
         let durable = shared.collector.durable();
+        let contact = Contact { close, wake: Arc::new(Notify::new()) };
         Self {
             shared,
             reader,
             writer,
-            close,
+            contact,
             durable,
             speaker: Speaker::Stranger,
             rest: Vec::new(),
@@ -107,14 +109,21 @@ impl Connection {
         if let Err(End::Broken(error)) = self.serve().await {
             tracing::debug!(gateway = self.shared.link.name(), %error, "a connection broke");
         }
-        if let Speaker::Vehicle(vin) = self.speaker {
-            self.shared.live.leave(&vin, &self.close);
+        if let Speaker::Vehicle(Header { vin, .. }) = self.speaker {
+            self.leave(&vin);
             if !self.is_over {
                 let time = self.shared.link.clock().now();
                 let lost = SessionChange { vin: vin.as_str(), what: "lost", time, iccid: None, serial: None };
                 // It is worth telling, but nobody waits for it.
                 let _ = self.shared.collector.session(&lost);
             }
+        }
+    }
+
+    /// The vehicle `vin` speaks here no more.
+    fn leave(&self, vin: &Vin) {
+        if self.shared.orders.live().leave(vin, &self.contact) {
+            self.shared.orders.lost(vin);
         }
     }
 
@@ -146,12 +155,25 @@ impl Connection {
                     self.shared.link.counters().reject("silence");
                     return Err(End::Closed);
                 }
-                () = self.close.cancelled() => {
+                () = self.contact.wake.notified() => self.order().await?,
+                () = self.contact.close.cancelled() => {
                     let _ = timeout(LAST_WAIT_MAX, self.last_answers()).await;
                     return Err(End::Closed);
                 }
             }
         }
+    }
+
+    /// Sends the next order of the vehicle that speaks here, when it is durable that it was sent.
+    async fn order(&mut self) -> Result<(), End> {
+        let Speaker::Vehicle(login) = &self.speaker else { return Ok(()) };
+        let Some((order, bytes)) = self.shared.orders.next(login) else { return Ok(()) };
+        tokio::select! {
+            kept = self.shared.orders.keep(&order) => kept.map_err(|_| End::Closed)?,
+            () = self.contact.close.cancelled() => return Err(End::Closed),
+        }
+        self.answers.push_back(Answer { round: 0, bytes });
+        Ok(())
     }
 
     /// Sends all answers that are due.
@@ -249,7 +271,9 @@ impl Connection {
     fn take_frame(&mut self, frame: &Frame<'_>) -> Result<u64, Full> {
         let header = &frame.header;
         if header.response != Response::COMMAND {
-            self.shared.link.counters().reject("answer to nothing that was asked");
+            if !self.shared.orders.answered(frame) {
+                self.shared.link.counters().reject("answer to nothing that was asked");
+            }
             return Ok(0);
         }
         match header.command {
@@ -285,7 +309,7 @@ impl Connection {
     fn report(&mut self, frame: &Frame<'_>) -> Result<u64, Full> {
         let header = &frame.header;
         let may_speak = match &self.speaker {
-            Speaker::Vehicle(vin) => *vin == header.vin,
+            Speaker::Vehicle(login) => login.vin == header.vin,
             Speaker::Platform => true,
             Speaker::Stranger => false,
         };
@@ -320,8 +344,8 @@ impl Connection {
                 let logout = fields.change(&header.vin, "logout");
                 self.round = self.shared.collector.session(&logout)?;
                 self.reply(frame, Response::OK, self.round);
-                if matches!(self.speaker, Speaker::Vehicle(vin) if vin == header.vin) {
-                    self.shared.live.leave(&header.vin, &self.close);
+                if matches!(self.speaker, Speaker::Vehicle(login) if login.vin == header.vin) {
+                    self.leave(&header.vin);
                     self.speaker = Speaker::Stranger;
                 }
                 Ok(())
@@ -362,11 +386,14 @@ impl Connection {
         self.round = self.shared.collector.session(&change)?;
         // A platform speaks for many vehicles; those have no connection of their own here.
         if !matches!(self.speaker, Speaker::Platform) {
-            if let Speaker::Vehicle(before) = &self.speaker {
-                self.shared.live.leave(before, &self.close);
+            if let Speaker::Vehicle(Header { vin, .. }) = self.speaker {
+                self.leave(&vin);
             }
-            self.shared.live.enter(header.vin, &self.close);
-            self.speaker = Speaker::Vehicle(header.vin);
+            self.shared.orders.live().enter(header.vin, &self.contact);
+            // An order that was sent on an earlier connection is not answered on this one.
+            self.shared.orders.lost(&header.vin);
+            self.speaker = Speaker::Vehicle(*header);
+            self.contact.wake.notify_one();
         }
         self.reply(frame, Response::OK, self.round);
         Ok(())

@@ -10,8 +10,10 @@ mod collector;
 mod connection;
 mod listener;
 mod live;
+mod orders;
 mod registry;
 
 pub use collector::SESSION_PROFILE;
 pub use listener::{ListenerOptions, PlatformGateway};
+pub use orders::{EXPIRES_AFTER_MAX, ORDER_PROFILE, Order, OrderError, OrderState, Orders};
 pub use registry::{InvalidRegistry, PlatformAccount, Registry};

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::collector::Collector;
 use crate::connection::Connection;
-use crate::live::Live;
+use crate::orders::Orders;
 use crate::registry::Registry;
 
 /// Where vehicles and platforms connect, and how they are treated.
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) standard: Arc<Standard>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) collector: Collector,
-    pub(crate) live: Live,
+    pub(crate) orders: Arc<Orders>,
     pub(crate) options: ListenerOptions,
     pub(crate) link: Link,
     open: AtomicUsize,
@@ -53,13 +53,20 @@ pub struct PlatformGateway {
     options: ListenerOptions,
     standard: Arc<Standard>,
     registry: Arc<Registry>,
+    orders: Arc<Orders>,
     address: watch::Sender<Option<SocketAddr>>,
 }
 
 impl PlatformGateway {
-    /// A gateway that lets in whom `registry` knows.
-    pub fn new(options: ListenerOptions, standard: Arc<Standard>, registry: Arc<Registry>) -> Self {
-        Self { options, standard, registry, address: watch::Sender::new(None) }
+    /// A gateway that lets in whom `registry` knows, and passes on `orders`; a vehicle has one connection among all gateways
+    /// that share those.
+    pub fn new(
+        options: ListenerOptions,
+        standard: Arc<Standard>,
+        registry: Arc<Registry>,
+        orders: Arc<Orders>,
+    ) -> Self {
+        Self { options, standard, registry, orders, address: watch::Sender::new(None) }
     }
 
     /// Tells where it listens, as soon as it does.
@@ -78,7 +85,7 @@ impl PlatformGateway {
             standard: Arc::clone(&self.standard),
             registry: Arc::clone(&self.registry),
             collector: Collector::new(Arc::clone(&self.standard)),
-            live: Live::default(),
+            orders: Arc::clone(&self.orders),
             options: self.options.clone(),
             link: link.clone(),
             open: AtomicUsize::new(0),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::{Ingest, IngestError, Link, Quarantine, Receipt, Rejection, supervise};
-use gateway_gbt32960::{ListenerOptions, PlatformGateway, Registry};
+use gateway_gbt32960::{ListenerOptions, Orders, PlatformGateway, Registry};
 use gbt32960::Standard;
 use model::{Batch, Cursor, ManualClock, Rows, Timestamp, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,6 +53,8 @@ impl Quarantine for Shelf {
 pub(crate) struct House {
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) link: Link,
+    pub(crate) orders: Arc<Orders>,
+    pub(crate) clock: Arc<ManualClock>,
     pub(crate) address: SocketAddr,
     running: JoinHandle<()>,
 }
@@ -67,16 +69,19 @@ impl House {
             Arc::new(Shelf { open: watch::Sender::new(true), kept: Mutex::default(), rejected: Mutex::default() });
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_783_418_400_000)));
         let (ingest, quarantine): (Arc<dyn Ingest>, Arc<dyn Quarantine>) = (shelf.clone(), shelf.clone());
-        let link = Link::new("vehicles", ingest, quarantine, clock, CancellationToken::new());
+        let stop = CancellationToken::new();
+        let link = |name| Link::new(name, ingest.clone(), quarantine.clone(), clock.clone(), stop.clone());
+        let (link, orders) = (link("vehicles"), Orders::new(Arc::new(Standard::built_in()), link("orders")));
+        let orders = Arc::new(orders);
         let options = more(ListenerOptions::new(SocketAddr::from(([127, 0, 0, 1], 0))));
-        let gateway = PlatformGateway::new(options, Arc::new(Standard::built_in()), Arc::new(registry));
+        let gateway = PlatformGateway::new(options, Arc::new(Standard::built_in()), Arc::new(registry), orders.clone());
         let mut address = gateway.address();
         let running = {
             let link = link.clone();
             tokio::spawn(async move { supervise(&gateway, &link).await })
         };
         let address = address.wait_for(Option::is_some).await.unwrap().unwrap();
-        Self { shelf, link, address, running }
+        Self { shelf, link, orders, clock, address, running }
     }
 
     pub(crate) fn shut(&self) {
@@ -97,7 +102,7 @@ impl House {
         let mut reports = Vec::new();
         for batch in kept.iter() {
             let Rows::Frames(frames) = &batch.rows else { continue };
-            let speed = batch.profile.signal_index("engine_speed").unwrap();
+            let Some(speed) = batch.profile.signal_index("engine_speed") else { continue };
             let model::Column::Integers(speeds) = &frames.columns[usize::from(speed)] else { panic!("integers") };
             let vehicles = frames.asset.iter().map(|asset| frames.assets[usize::from(*asset)].to_string());
             reports.extend(vehicles.zip(speeds.iter().copied()));
@@ -118,6 +123,25 @@ impl House {
             }
         }
         sessions
+    }
+
+    /// What became of orders, as it was kept: number, state, reason.
+    pub(crate) fn orders(&self) -> Vec<(i64, String, Option<String>)> {
+        let kept = self.shelf.kept.lock().unwrap();
+        let mut orders = Vec::new();
+        for batch in kept.iter().filter(|batch| batch.profile.id() == gateway_gbt32960::ORDER_PROFILE) {
+            let Rows::Frames(frames) = &batch.rows else { panic!("frames") };
+            let integer = |column: usize| match &frames.columns[column] {
+                model::Column::Integers(rows) => rows[0].unwrap(),
+                _ => panic!("integers"),
+            };
+            let text = |column: usize| match &frames.columns[column] {
+                model::Column::Texts(rows) => rows[0].as_deref().map(str::to_owned),
+                _ => panic!("texts"),
+            };
+            orders.push((integer(0), text(1).unwrap(), text(4)));
+        }
+        orders
     }
 
     pub(crate) fn rejected(&self) -> Vec<(&'static str, String)> {

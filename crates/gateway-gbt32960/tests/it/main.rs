@@ -2,4 +2,5 @@
 //! time. Frames are put together by hand: what the codec makes of them is tested where it is.
 
 mod house;
+mod orders;
 mod platform;
