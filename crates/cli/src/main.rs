@@ -7,6 +7,7 @@ mod demo;
 mod encode;
 mod export;
 mod import;
+mod order;
 mod restore;
 mod serve;
 mod store;
@@ -38,6 +39,8 @@ enum Command {
     Decode(decode::DecodeArguments),
     /// Make frames of what is described.
     Encode(encode::EncodeArguments),
+    /// Ask something of a vehicle, through a running server.
+    Order(order::OrderArguments),
     /// Import recorded files.
     Import(import::ImportArguments),
     /// Ask a question in SQL.
@@ -90,6 +93,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Decode(arguments) => decode::run(arguments),
         Command::Encode(arguments) => encode::run(arguments),
+        Command::Order(arguments) => order::run(arguments).await,
         Command::Import(arguments) => import::run(arguments).await,
         Command::Sql(arguments) => ask::run(arguments).await,
         Command::Export(arguments) => export::run(arguments).await,

@@ -1,7 +1,7 @@
 //! The platform's side of GB/T 32960: vehicles, and platforms that pass on what theirs say, connect and report.
 //!
 //! In the order in which a frame passes through: `listener` accepts, `connection` reads and answers, `registry` says who
-//! may log in, `live` which connection a vehicle has, `collector` puts reports of all connections into one batch and says
+//! may log in, `live` which connection a vehicle has, `orders` what it is asked to do, `collector` puts reports of all connections into one batch and says
 //! when it is durable. An answer that means "I have it" goes out only then.
 //!
 //! This crate must not know of the store, of HTTP, or of what stands in a data unit beyond what `gbt32960` says.
@@ -16,4 +16,4 @@ mod registry;
 pub use collector::SESSION_PROFILE;
 pub use listener::{ListenerOptions, PlatformGateway};
 pub use orders::{EXPIRES_AFTER_MAX, ORDER_PROFILE, Order, OrderError, OrderState, Orders};
-pub use registry::{InvalidRegistry, PlatformAccount, Registry};
+pub use registry::{InvalidRegistry, Newcomer, PlatformAccount, Registry};

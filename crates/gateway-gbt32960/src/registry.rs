@@ -1,7 +1,7 @@
 //! Who may log in: vehicles by VIN and ICCID, platforms by user and password. Knows no connection.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use gbt32960::Vin;
@@ -10,11 +10,14 @@ use model::Timestamp;
 /// Newcomers that are remembered at the most.
 const NEWCOMERS_MAX: usize = 10_000;
 
+/// The ICCID of each vehicle, where it has to be a certain one.
+type Vehicles = HashMap<Vin, Option<Box<str>>, RandomState>;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Registry {
-    /// The ICCID of each vehicle, where it has to be a certain one. `None`: every vehicle may log in.
-    vehicles: Option<HashMap<Vin, Option<Box<str>>, RandomState>>,
+    /// `None`: every vehicle may log in.
+    vehicles: Option<RwLock<Vehicles>>,
     platforms: Vec<PlatformAccount>,
     newcomers: Mutex<BTreeMap<Vin, Newcomer>>,
 }
@@ -87,17 +90,17 @@ impl Registry {
             let Some(vin) = vin.filter(|_| is_iccid) else { return Err(InvalidRegistry { line }) };
             vehicles.insert(vin, iccid.map(Into::into));
         }
-        Ok(Self { vehicles: Some(vehicles), platforms, ..Self::default() })
+        Ok(Self { vehicles: Some(RwLock::new(vehicles)), platforms, ..Self::default() })
     }
 
     /// Whether the vehicle `vin` with the card `iccid` may log in. Those that are not registered are remembered.
     pub(crate) fn admit(&self, vin: Vin, iccid: &str, now: Timestamp) -> Admission {
-        let known = self.vehicles.as_ref().and_then(|vehicles| vehicles.get(&vin));
-        match known {
+        let vehicles = self.vehicles.as_ref().map(|all| all.read().unwrap_or_else(PoisonError::into_inner));
+        match vehicles.as_ref().and_then(|all| all.get(&vin)) {
             Some(Some(registered)) if **registered != *iccid => Admission::OtherIccid,
             Some(_) => Admission::Known,
             None => {
-                let mut newcomers = self.newcomers.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut newcomers = self.newcomers_guard();
                 if newcomers.len() < NEWCOMERS_MAX || newcomers.contains_key(&vin) {
                     newcomers.insert(vin, Newcomer { iccid: iccid.into(), seen: now });
                 }
@@ -106,8 +109,20 @@ impl Registry {
         }
     }
 
+    /// Registers `vin` with the card `iccid`, or with any; it is no newcomer any more. Open registries know no vehicles.
+    pub fn register(&self, vin: Vin, iccid: Option<&str>) {
+        if let Some(vehicles) = &self.vehicles {
+            vehicles.write().unwrap_or_else(PoisonError::into_inner).insert(vin, iccid.map(Into::into));
+            self.newcomers_guard().remove(&vin);
+        }
+    }
+
+    fn newcomers_guard(&self) -> MutexGuard<'_, BTreeMap<Vin, Newcomer>> {
+        self.newcomers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether vehicles may log in that are not registered.
-    pub(crate) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.vehicles.is_none()
     }
 
@@ -126,7 +141,7 @@ impl Registry {
 
     /// The vehicles that came and are not registered.
     pub fn newcomers(&self) -> Vec<(Vin, Newcomer)> {
-        let newcomers = self.newcomers.lock().unwrap_or_else(PoisonError::into_inner);
+        let newcomers = self.newcomers_guard();
         newcomers.iter().map(|(vin, newcomer)| (*vin, newcomer.clone())).collect()
     }
 }
@@ -151,6 +166,9 @@ mod tests {
         let newcomers = registry.newcomers();
         assert_eq!(newcomers.len(), 1);
         assert_eq!((newcomers[0].0.as_str(), newcomers[0].1.seen), ("LTMTEST0000000003", now));
+        registry.register(newcomers[0].0, Some("89860624400014310964"));
+        assert_eq!(registry.admit(newcomers[0].0, "89860624400014310964", now), Admission::Known);
+        assert_eq!(registry.newcomers(), []);
         for wrong in ["LTMTEST", "LTMTEST0000000001,123"] {
             let error = Registry::strict(&format!("\n{wrong}\n"), Vec::new()).unwrap_err();
             assert!(error.to_string().starts_with("line 2: expected a VIN"), "{error}");

@@ -27,6 +27,7 @@ use crate::postgres;
 use crate::quarantine::FileQuarantine;
 use crate::receive::{self, Receivers};
 use crate::sources::Sources;
+use crate::vehicles::Vehicles;
 
 /// How long open requests may take when the server ends.
 const GRACE: Duration = Duration::from_secs(2);
@@ -128,9 +129,11 @@ impl Server {
                 stop.clone(),
             )),
         ];
-        let mut sources = Sources::start(&config.gateways, &store, &ingest, &keeper, &clock, &stop);
+        let link = |name| Link::new(name, Arc::clone(&ingest), Arc::clone(&keeper), Arc::clone(&clock), stop.clone());
+        let vehicles = Vehicles::new(data.join("accepted"), link(gateway_gbt32960::ORDER_PROFILE));
+        let mut sources = Sources::start(&config.gateways, &store, &ingest, &keeper, &clock, &vehicles, &stop);
         let [lines, samples] = [receive::LINE_PROTOCOL, receive::REMOTE_WRITE].map(|name| {
-            let link = Link::new(name, Arc::clone(&ingest), Arc::clone(&keeper), Arc::clone(&clock), stop.clone());
+            let link = link(name);
             sources.wait(name, link.clone());
             link
         });
@@ -142,6 +145,7 @@ impl Server {
             waiting: Semaphore::new(http::WAITING_MAX),
             limits: config.query,
             sources,
+            vehicles,
             writing: Writing::new(receivers, config.write, !address.ip().is_loopback()),
             backups: Backups::new(config.backup.dir),
             store,
@@ -151,6 +155,7 @@ impl Server {
             stop: stop.clone(),
         });
         tasks.extend(speak(&app, postgres, flight_sql));
+        tasks.push(tokio::spawn(http::orders::look_after(Arc::clone(&app))));
         let router = http::router(Arc::clone(&app), !config.http.allow_remote_without_accounts);
         let stopped = stop.clone().cancelled_owned();
         let served = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
@@ -277,9 +282,9 @@ impl Running {
         let mut app = app;
         for _ in 0..50 {
             match Arc::try_unwrap(app) {
-                Ok(App { sources, store, writing, .. }) => {
-                    // It holds the way into the store.
-                    drop(writing);
+                Ok(App { sources, store, writing, vehicles, .. }) => {
+                    // They hold the way into the store.
+                    drop((writing, vehicles));
                     sources.ended().await;
                     close(store).await;
                     return;

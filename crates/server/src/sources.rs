@@ -3,24 +3,24 @@
 use std::sync::Arc;
 
 use gateway::{Connection, Gateway, GatewayError, Ingest, Link, Quarantine, Status, Tally, supervise};
-use gateway_gbt32960::{ListenerOptions, PlatformAccount, PlatformGateway, Registry};
+use gateway_gbt32960::{ORDER_PROFILE, SESSION_PROFILE};
 use gateway_mtconnect::device::{self, Device};
 use gateway_mtconnect::mapping::Mapping;
 use gateway_mtconnect::naming::profile_ids;
 use gateway_mtconnect::shdr::{ShdrGateway, ShdrOptions};
 use gateway_mtconnect::{AgentGateway, AgentOptions};
-use gbt32960::Standard;
 use model::Clock;
 use store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{AgentConfig, GatewayConfig, Gbt32960Config, ShdrConfig};
+use crate::config::{AgentConfig, GatewayConfig, ShdrConfig};
 use crate::own::{self, OwnGateway};
+use crate::vehicles::Vehicles;
 
 /// Tables whose names stand for one thing each, so that nothing else is kept under them.
 pub(crate) const BUILT_IN_TABLES: [&[&str]; 2] =
-    [&query::RESERVED_TABLES, &[own::NAME, gbt32960::PROFILE, gateway_gbt32960::SESSION_PROFILE]];
+    [&query::RESERVED_TABLES, &[own::NAME, gbt32960::PROFILE, SESSION_PROFILE, ORDER_PROFILE]];
 
 /// One gateway, for whoever asks how it is doing.
 #[derive(Clone)]
@@ -57,6 +57,7 @@ impl Sources {
         ingest: &Arc<dyn Ingest>,
         quarantine: &Arc<dyn Quarantine>,
         clock: &Arc<dyn Clock>,
+        vehicles: &Vehicles,
         stop: &CancellationToken,
     ) -> Self {
         let mut all = Self { sources: Vec::new(), tasks: JoinSet::new() };
@@ -75,7 +76,7 @@ impl Sources {
                     all.run("mtconnect-agent", &agent.url, link, Ok(agent_gateway(agent, place as u64)));
                 }
                 GatewayConfig::Gbt32960(config) => {
-                    all.run("gbt32960", &config.listen.to_string(), link, platform_gateway(config));
+                    all.run("gbt32960", &config.listen.to_string(), link, vehicles.gateway(config));
                 }
             }
         }
@@ -137,30 +138,6 @@ fn agent_gateway(config: &AgentConfig, seed: u64) -> Box<dyn Gateway> {
         seed,
         ..AgentOptions::new(&config.url)
     }))
-}
-
-fn platform_gateway(config: &Gbt32960Config) -> Result<Box<dyn Gateway>, GatewayError> {
-    let account = |platform: &crate::config::PlatformConfig| PlatformAccount {
-        user: platform.user.as_str().into(),
-        password: platform.password.0.as_str().into(),
-    };
-    let platforms = config.platforms.iter().map(account).collect();
-    let registry = match &config.vehicles {
-        None => Registry::open(platforms),
-        Some(path) => {
-            let invalid = |error: &dyn std::fmt::Display| {
-                GatewayError::Configuration(format!("in the list of vehicles `{}`: {error}", path.display()))
-            };
-            let list = std::fs::read_to_string(path).map_err(|error| invalid(&error))?;
-            Registry::strict(&list, platforms).map_err(|error| invalid(&error))?
-        }
-    };
-    let options = ListenerOptions {
-        connections_max: config.connections_max,
-        silence_max: std::time::Duration::from_secs(config.silence_secs_max),
-        ..ListenerOptions::new(config.listen)
-    };
-    Ok(Box::new(PlatformGateway::new(options, Arc::new(Standard::built_in()), Arc::new(registry))))
 }
 
 /// The mapping of each device of a model, under `profile` or under a name made of the device's own.

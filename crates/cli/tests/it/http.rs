@@ -37,12 +37,23 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, Value) {
 /// Status of `DELETE path`.
 #[track_caller]
 pub(crate) fn delete(address: SocketAddr, path: &str) -> u16 {
+    status(address, "DELETE", path)
+}
+
+/// Status of `PUT path`, without a body.
+#[track_caller]
+pub(crate) fn put(address: SocketAddr, path: &str) -> u16 {
+    status(address, "PUT", path)
+}
+
+#[track_caller]
+fn status(address: SocketAddr, method: &str, path: &str) -> u16 {
     let mut text = String::new();
-    let stream = ask(address, &format!("DELETE {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"));
+    let stream = ask(address, &format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"));
     let read = stream.and_then(|mut stream| stream.read_to_string(&mut text));
-    read.unwrap_or_else(|error| panic!("DELETE {path}: {error}"));
+    read.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
-    status.unwrap_or_else(|| panic!("DELETE {path}: no status in `{text}`"))
+    status.unwrap_or_else(|| panic!("{method} {path}: no status in `{text}`"))
 }
 
 /// Asks `query` and does not wait for the answer.

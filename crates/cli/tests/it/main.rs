@@ -29,6 +29,7 @@ mod kill_live;
 mod kill_write;
 mod lathe;
 mod mistakes;
+mod orders;
 mod postgres;
 mod program;
 mod queries;

@@ -25,7 +25,7 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free")
 }
 
-fn configure(folder: &Path, store: &str) -> (SocketAddr, std::path::PathBuf) {
+pub(crate) fn configure(folder: &Path, store: &str) -> (SocketAddr, std::path::PathBuf) {
     let (address, config) = (free_address(), folder.join("tongmai.toml"));
     let gateway = format!("[[gateways]]\nkind = \"gbt32960\"\nname = \"fleet\"\nlisten = \"{address}\"\n");
     fs::write(&config, format!("{store}\n{gateway}")).unwrap();
@@ -33,14 +33,14 @@ fn configure(folder: &Path, store: &str) -> (SocketAddr, std::path::PathBuf) {
 }
 
 /// A vehicle that is connected.
-struct Vehicle {
+pub(crate) struct Vehicle {
     number: u32,
-    stream: TcpStream,
+    pub(crate) stream: TcpStream,
 }
 
 impl Vehicle {
     /// Connects and logs in; none if the server is not there, or goes away meanwhile.
-    fn connect(address: SocketAddr, number: u32) -> Option<Self> {
+    pub(crate) fn connect(address: SocketAddr, number: u32) -> Option<Self> {
         let stream = TcpStream::connect(address).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
         let mut vehicle = Self { number, stream };

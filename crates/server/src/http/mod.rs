@@ -10,6 +10,8 @@ mod console;
 mod error;
 mod history;
 mod json;
+mod newcomers;
+pub(crate) mod orders;
 mod queries;
 mod sources;
 mod sql;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use model::Clock;
 use query::Engine;
 use store::Store;
@@ -34,6 +36,7 @@ use crate::config::QueryConfig;
 use crate::live::Live;
 use crate::quarantine::FileQuarantine;
 use crate::sources::Sources;
+use crate::vehicles::Vehicles;
 
 /// What handlers share.
 pub(crate) struct App {
@@ -45,6 +48,7 @@ pub(crate) struct App {
     pub(crate) limits: QueryConfig,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sources: Sources,
+    pub(crate) vehicles: Vehicles,
     pub(crate) quarantine: Arc<FileQuarantine>,
     pub(crate) live: Live,
     pub(crate) writing: write::Writing,
@@ -98,6 +102,10 @@ const BODY_BYTES_MAX: usize = 1 << 20;
         sql::sql,
         queries::queries,
         queries::cancel,
+        orders::give,
+        orders::orders,
+        newcomers::newcomers,
+        newcomers::accept,
         backup::backup,
         status::health,
         status::metrics,
@@ -128,6 +136,9 @@ pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
         .route("/api/v1/sql", post(sql::sql))
         .route("/api/v1/queries", get(queries::queries))
         .route("/api/v1/queries/{id}", delete(queries::cancel))
+        .route("/api/v1/orders", get(orders::orders).post(orders::give))
+        .route("/api/v1/newcomers", get(newcomers::newcomers))
+        .route("/api/v1/newcomers/{vin}", put(newcomers::accept))
         .route("/api/v1/backups", post(backup::backup))
         .route("/api/v1/openapi.json", get(|| async { ([("content-type", "application/json")], openapi()) }))
         .route("/health", get(status::health))
