@@ -6,6 +6,7 @@ mod decode;
 mod demo;
 mod encode;
 mod export;
+mod frames;
 mod import;
 mod order;
 mod restore;
@@ -39,6 +40,8 @@ enum Command {
     Decode(decode::DecodeArguments),
     /// Make frames of what is described.
     Encode(encode::EncodeArguments),
+    /// Try a platform of vehicles: recorded frames, or what it has to know of manners.
+    Frames(frames::FramesArguments),
     /// Ask something of a vehicle, through a running server.
     Order(order::OrderArguments),
     /// Import recorded files.
@@ -93,6 +96,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Decode(arguments) => decode::run(arguments),
         Command::Encode(arguments) => encode::run(arguments),
+        Command::Frames(arguments) => frames::run(arguments).await,
         Command::Order(arguments) => order::run(arguments).await,
         Command::Import(arguments) => import::run(arguments).await,
         Command::Sql(arguments) => ask::run(arguments).await,

@@ -14,6 +14,7 @@ mod adapter;
 mod alarms;
 mod board;
 mod calendar;
+pub mod conformance;
 mod device_model;
 pub mod fleet;
 mod machine;
