@@ -3,8 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use gateway::Rejection;
@@ -13,7 +16,7 @@ use gbt32960::{
     from_wire, to_wire,
 };
 use model::Timestamp;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
@@ -119,7 +122,12 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> Result<(), End> {
+        let silence_max = self.shared.options.silence_max;
         let mut heard = Instant::now();
+        // Both are waited for from the beginning to the end, so that a frame costs no timer.
+        let mut silence = pin!(tokio::time::sleep(silence_max));
+        let close = self.close.clone();
+        let mut closed = pin!(close.cancelled());
         loop {
             self.answer().await?;
             if self.held.is_none_or(|round| round <= *self.durable.borrow()) && !self.rest.is_empty() {
@@ -131,22 +139,22 @@ impl Connection {
                 return Ok(());
             }
             let takes_more = !self.is_over && self.held.is_none() && self.answers.len() < ANSWERS_MAX;
-            let silence_max = self.shared.options.silence_max;
             tokio::select! {
                 changed = self.durable.changed(), if !self.answers.is_empty() || self.held.is_some() => {
                     changed.map_err(|_| End::Closed)?;
                 }
-                readable = self.reader.readable(), if takes_more => {
-                    readable.map_err(End::Broken)?;
-                    if self.read()? {
-                        heard = Instant::now();
+                read = poll_fn(|task| read(&mut self.reader, task)), if takes_more => {
+                    self.take_read(read?);
+                    heard = Instant::now();
+                }
+                () = &mut silence, if takes_more => {
+                    if heard.elapsed() >= silence_max {
+                        self.shared.link.counters().reject("silence");
+                        return Err(End::Closed);
                     }
+                    silence.as_mut().reset(heard + silence_max);
                 }
-                () = tokio::time::sleep_until(heard + silence_max), if takes_more => {
-                    self.shared.link.counters().reject("silence");
-                    return Err(End::Closed);
-                }
-                () = self.close.cancelled() => {
+                () = &mut closed => {
                     let _ = timeout(LAST_WAIT_MAX, self.last_answers()).await;
                     return Err(End::Closed);
                 }
@@ -173,15 +181,9 @@ impl Connection {
         let _ = self.answer().await;
     }
 
-    /// Reads what is there and takes it in. False if there was nothing after all.
-    fn read(&mut self) -> Result<bool, End> {
-        READ.with_borrow_mut(|buffer| {
-            let count = match self.reader.try_read(buffer) {
-                Ok(0) => return Err(End::Closed),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(End::Broken(error)),
-            };
+    /// Takes in the first `count` bytes of what this thread has just read.
+    fn take_read(&mut self, count: usize) {
+        READ.with_borrow(|buffer| {
             if self.rest.is_empty() {
                 let taken = self.take(&buffer[..count]);
                 self.rest.extend_from_slice(&buffer[taken..count]);
@@ -189,8 +191,7 @@ impl Connection {
                 self.rest.extend_from_slice(&buffer[..count]);
                 self.take_rest();
             }
-            Ok(true)
-        })
+        });
     }
 
     fn take_rest(&mut self) {
@@ -384,6 +385,18 @@ impl Connection {
         header.write(data, &mut bytes).expect("answers are short");
         self.answers.push_back(Answer { round, bytes });
     }
+}
+
+/// Reads to [`READ`] what is there, and gives how many bytes that is. They stand there until this thread waits or reads again.
+fn read(reader: &mut OwnedReadHalf, task: &mut Context<'_>) -> Poll<Result<usize, End>> {
+    READ.with_borrow_mut(|buffer| {
+        let mut buffer = ReadBuf::new(buffer);
+        match ready!(Pin::new(reader).poll_read(task, &mut buffer)) {
+            Ok(()) if buffer.filled().is_empty() => Poll::Ready(Err(End::Closed)),
+            Ok(()) => Poll::Ready(Ok(buffer.filled().len())),
+            Err(error) => Poll::Ready(Err(End::Broken(error))),
+        }
+    })
 }
 
 /// What logins and logouts have in common.
