@@ -29,8 +29,8 @@ use crate::registry::Admission;
 
 /// As much as is read at a time, by all connections of a thread.
 const READ_BYTES: usize = 64 << 10;
-/// Answers that wait until what they acknowledge is durable; then no more is read.
-const ANSWERS_MAX: usize = 1_024;
+/// Bytes of answers that wait until what they acknowledge is durable; then no more is read. An answer to a report has 31.
+const ANSWERS_BYTES_MAX: usize = 31 << 10;
 /// How long a vehicle may take to accept an answer.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a connection that is to end waits for its last answers.
@@ -42,10 +42,45 @@ thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
-/// An answer, and the round that makes durable what it acknowledges.
-struct Answer {
-    round: u64,
+/// Answers that wait, in their order, until what they acknowledge is durable. None take no memory.
+#[derive(Default)]
+struct Answers {
     bytes: Vec<u8>,
+    /// For each round that makes something durable, where its answers end.
+    rounds: VecDeque<(u64, usize)>,
+}
+
+impl Answers {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= ANSWERS_BYTES_MAX
+    }
+
+    /// Adds an answer with the data unit `data`, which is due when `round` is durable.
+    fn push(&mut self, round: u64, header: Header, data: &[u8]) {
+        header.write(data, &mut self.bytes).expect("answers are short");
+        match self.rounds.back_mut() {
+            Some((last, end)) if *last >= round => *end = self.bytes.len(),
+            _ => self.rounds.push_back((round, self.bytes.len())),
+        }
+    }
+
+    /// Takes out those that are due when the round `durable` was the last to become durable.
+    fn take_due(&mut self, durable: u64) -> Vec<u8> {
+        let mut due = 0;
+        while let Some((_, end)) = self.rounds.pop_front_if(|(round, _)| *round <= durable) {
+            due = end;
+        }
+        if due == self.bytes.len() {
+            return std::mem::take(self).bytes;
+        }
+        self.rounds.iter_mut().for_each(|(_, end)| *end -= due);
+        let left = self.bytes.split_off(due);
+        std::mem::replace(&mut self.bytes, left)
+    }
 }
 
 /// Who speaks on a connection.
@@ -76,7 +111,7 @@ pub(crate) struct Connection {
     speaker: Speaker,
     /// What was read and not gone through yet.
     rest: Vec<u8>,
-    answers: VecDeque<Answer>,
+    answers: Answers,
     /// The last round that something said here goes into.
     round: u64,
     /// The round whose batch was full: nothing more is taken in before it is durable.
@@ -98,7 +133,7 @@ impl Connection {
             durable,
             speaker: Speaker::Stranger,
             rest: Vec::new(),
-            answers: VecDeque::new(),
+            answers: Answers::default(),
             round: 0,
             held: None,
             is_over: false,
@@ -138,7 +173,7 @@ impl Connection {
             if self.is_over && self.answers.is_empty() {
                 return Ok(());
             }
-            let takes_more = !self.is_over && self.held.is_none() && self.answers.len() < ANSWERS_MAX;
+            let takes_more = !self.is_over && self.held.is_none() && !self.answers.is_full();
             tokio::select! {
                 changed = self.durable.changed(), if !self.answers.is_empty() || self.held.is_some() => {
                     changed.map_err(|_| End::Closed)?;
@@ -165,10 +200,7 @@ impl Connection {
     /// Sends all answers that are due.
     async fn answer(&mut self) -> Result<(), End> {
         let durable = *self.durable.borrow_and_update();
-        let mut bytes = Vec::new();
-        while let Some(answer) = self.answers.pop_front_if(|answer| answer.round <= durable) {
-            bytes.extend(answer.bytes);
-        }
+        let bytes = self.answers.take_due(durable);
         if !bytes.is_empty() {
             let written = timeout(WRITE_WAIT_MAX, self.writer.write_all(&bytes)).await;
             written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(End::Broken)?;
@@ -207,7 +239,7 @@ impl Connection {
     /// Takes in the frames at the beginning of `stream`; gives how many bytes that were.
     fn take(&mut self, stream: &[u8]) -> usize {
         let (mut taken, mut frames, mut values) = (0, 0, 0);
-        while !self.is_over && self.answers.len() < ANSWERS_MAX {
+        while !self.is_over && !self.answers.is_full() {
             match find_frame(&stream[taken..]) {
                 Found::Incomplete => break,
                 Found::Garbage { bytes, error } => {
@@ -381,9 +413,7 @@ impl Connection {
     }
 
     fn answer_with(&mut self, header: Header, data: &[u8], round: u64) {
-        let mut bytes = Vec::with_capacity(32);
-        header.write(data, &mut bytes).expect("answers are short");
-        self.answers.push_back(Answer { round, bytes });
+        self.answers.push(round, header, data);
     }
 }
 
