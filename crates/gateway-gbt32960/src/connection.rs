@@ -3,8 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use gateway::Rejection;
@@ -13,7 +16,7 @@ use gbt32960::{
     from_wire, to_wire,
 };
 use model::Timestamp;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, watch};
@@ -27,8 +30,8 @@ use crate::registry::Admission;
 
 /// As much as is read at a time, by all connections of a thread.
 const READ_BYTES: usize = 64 << 10;
-/// Answers that wait until what they acknowledge is durable; then no more is read.
-const ANSWERS_MAX: usize = 1_024;
+/// Bytes of answers that wait until what they acknowledge is durable; then no more is read. An answer to a report has 31.
+const ANSWERS_BYTES_MAX: usize = 31 << 10;
 /// How long a vehicle may take to accept an answer.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a connection that is to end waits for its last answers.
@@ -40,10 +43,45 @@ thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
-/// An answer, and the round that makes durable what it acknowledges.
-struct Answer {
-    round: u64,
+/// Answers that wait, in their order, until what they acknowledge is durable. None take no memory.
+#[derive(Default)]
+struct Answers {
     bytes: Vec<u8>,
+    /// For each round that makes something durable, where its answers end.
+    rounds: VecDeque<(u64, usize)>,
+}
+
+impl Answers {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= ANSWERS_BYTES_MAX
+    }
+
+    /// Adds an answer with the data unit `data`, which is due when `round` is durable.
+    fn push(&mut self, round: u64, header: Header, data: &[u8]) {
+        header.write(data, &mut self.bytes).expect("answers are short");
+        match self.rounds.back_mut() {
+            Some((last, end)) if *last >= round => *end = self.bytes.len(),
+            _ => self.rounds.push_back((round, self.bytes.len())),
+        }
+    }
+
+    /// Takes out those that are due when the round `durable` was the last to become durable.
+    fn take_due(&mut self, durable: u64) -> Vec<u8> {
+        let mut due = 0;
+        while let Some((_, end)) = self.rounds.pop_front_if(|(round, _)| *round <= durable) {
+            due = end;
+        }
+        if due == self.bytes.len() {
+            return std::mem::take(self).bytes;
+        }
+        self.rounds.iter_mut().for_each(|(_, end)| *end -= due);
+        let left = self.bytes.split_off(due);
+        std::mem::replace(&mut self.bytes, left)
+    }
 }
 
 /// Who speaks on a connection.
@@ -74,7 +112,7 @@ pub(crate) struct Connection {
     speaker: Speaker,
     /// What was read and not gone through yet.
     rest: Vec<u8>,
-    answers: VecDeque<Answer>,
+    answers: Answers,
     /// The last round that something said here goes into.
     round: u64,
     /// The round whose batch was full: nothing more is taken in before it is durable.
@@ -97,7 +135,7 @@ impl Connection {
             durable,
             speaker: Speaker::Stranger,
             rest: Vec::new(),
-            answers: VecDeque::new(),
+            answers: Answers::default(),
             round: 0,
             held: None,
             is_over: false,
@@ -128,7 +166,12 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> Result<(), End> {
+        let silence_max = self.shared.options.silence_max;
         let mut heard = Instant::now();
+        // Both are waited for from the beginning to the end, so that a frame costs no timer.
+        let mut silence = pin!(tokio::time::sleep(silence_max));
+        let Contact { close, wake } = self.contact.clone();
+        let (mut closed, mut woken) = (pin!(close.cancelled()), pin!(wake.notified()));
         loop {
             self.answer().await?;
             if self.held.is_none_or(|round| round <= *self.durable.borrow()) && !self.rest.is_empty() {
@@ -139,24 +182,27 @@ impl Connection {
             if self.is_over && self.answers.is_empty() {
                 return Ok(());
             }
-            let takes_more = !self.is_over && self.held.is_none() && self.answers.len() < ANSWERS_MAX;
-            let silence_max = self.shared.options.silence_max;
+            let takes_more = !self.is_over && self.held.is_none() && !self.answers.is_full();
             tokio::select! {
                 changed = self.durable.changed(), if !self.answers.is_empty() || self.held.is_some() => {
                     changed.map_err(|_| End::Closed)?;
                 }
-                readable = self.reader.readable(), if takes_more => {
-                    readable.map_err(End::Broken)?;
-                    if self.read()? {
-                        heard = Instant::now();
+                read = poll_fn(|task| read(&mut self.reader, task)), if takes_more => {
+                    self.take_read(read?);
+                    heard = Instant::now();
+                }
+                () = &mut silence, if takes_more => {
+                    if heard.elapsed() >= silence_max {
+                        self.shared.link.counters().reject("silence");
+                        return Err(End::Closed);
                     }
+                    silence.as_mut().reset(heard + silence_max);
                 }
-                () = tokio::time::sleep_until(heard + silence_max), if takes_more => {
-                    self.shared.link.counters().reject("silence");
-                    return Err(End::Closed);
+                () = &mut woken => {
+                    woken.set(wake.notified());
+                    self.order().await?;
                 }
-                () = self.contact.wake.notified() => self.order().await?,
-                () = self.contact.close.cancelled() => {
+                () = &mut closed => {
                     let _ = timeout(LAST_WAIT_MAX, self.last_answers()).await;
                     return Err(End::Closed);
                 }
@@ -167,22 +213,19 @@ impl Connection {
     /// Sends the next order of the vehicle that speaks here, when it is durable that it was sent.
     async fn order(&mut self) -> Result<(), End> {
         let Speaker::Vehicle(login) = &self.speaker else { return Ok(()) };
-        let Some((order, bytes)) = self.shared.orders.next(login) else { return Ok(()) };
+        let Some((order, header, data)) = self.shared.orders.next(login) else { return Ok(()) };
         tokio::select! {
             kept = self.shared.orders.keep(&order) => kept.map_err(|_| End::Closed)?,
             () = self.contact.close.cancelled() => return Err(End::Closed),
         }
-        self.answers.push_back(Answer { round: 0, bytes });
+        self.answer_with(header, &data, 0);
         Ok(())
     }
 
     /// Sends all answers that are due.
     async fn answer(&mut self) -> Result<(), End> {
         let durable = *self.durable.borrow_and_update();
-        let mut bytes = Vec::new();
-        while let Some(answer) = self.answers.pop_front_if(|answer| answer.round <= durable) {
-            bytes.extend(answer.bytes);
-        }
+        let bytes = self.answers.take_due(durable);
         if !bytes.is_empty() {
             let written = timeout(WRITE_WAIT_MAX, self.writer.write_all(&bytes)).await;
             written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(End::Broken)?;
@@ -195,15 +238,9 @@ impl Connection {
         let _ = self.answer().await;
     }
 
-    /// Reads what is there and takes it in. False if there was nothing after all.
-    fn read(&mut self) -> Result<bool, End> {
-        READ.with_borrow_mut(|buffer| {
-            let count = match self.reader.try_read(buffer) {
-                Ok(0) => return Err(End::Closed),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(End::Broken(error)),
-            };
+    /// Takes in the first `count` bytes of what this thread has just read.
+    fn take_read(&mut self, count: usize) {
+        READ.with_borrow(|buffer| {
             if self.rest.is_empty() {
                 let taken = self.take(&buffer[..count]);
                 self.rest.extend_from_slice(&buffer[taken..count]);
@@ -211,8 +248,7 @@ impl Connection {
                 self.rest.extend_from_slice(&buffer[..count]);
                 self.take_rest();
             }
-            Ok(true)
-        })
+        });
     }
 
     fn take_rest(&mut self) {
@@ -228,7 +264,7 @@ impl Connection {
     /// Takes in the frames at the beginning of `stream`; gives how many bytes that were.
     fn take(&mut self, stream: &[u8]) -> usize {
         let (mut taken, mut frames, mut values) = (0, 0, 0);
-        while !self.is_over && self.answers.len() < ANSWERS_MAX {
+        while !self.is_over && !self.answers.is_full() {
             match find_frame(&stream[taken..]) {
                 Found::Incomplete => break,
                 Found::Garbage { bytes, error } => {
@@ -407,10 +443,20 @@ impl Connection {
     }
 
     fn answer_with(&mut self, header: Header, data: &[u8], round: u64) {
-        let mut bytes = Vec::with_capacity(32);
-        header.write(data, &mut bytes).expect("answers are short");
-        self.answers.push_back(Answer { round, bytes });
+        self.answers.push(round, header, data);
     }
+}
+
+/// Reads to [`READ`] what is there, and gives how many bytes that is. They stand there until this thread waits or reads again.
+fn read(reader: &mut OwnedReadHalf, task: &mut Context<'_>) -> Poll<Result<usize, End>> {
+    READ.with_borrow_mut(|buffer| {
+        let mut buffer = ReadBuf::new(buffer);
+        match ready!(Pin::new(reader).poll_read(task, &mut buffer)) {
+            Ok(()) if buffer.filled().is_empty() => Poll::Ready(Err(End::Closed)),
+            Ok(()) => Poll::Ready(Ok(buffer.filled().len())),
+            Err(error) => Poll::Ready(Err(End::Broken(error))),
+        }
+    })
 }
 
 /// What logins and logouts have in common.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use gateway::{IngestError, Link};
-use gbt32960::{EncodeError, Encryption, Frame, Header, Request, Response, Standard, Vin, frame_to_json, to_wire};
+use gbt32960::{EncodeError, Frame, Header, Request, Response, Standard, Vin, frame_to_json, to_wire};
 use model::{AssetId, AssetKind, Batch, Column, Frames, Profile, Shape, Signal, Timestamp, ValueKind};
 
 use crate::live::Live;
@@ -208,9 +208,9 @@ impl Orders {
         old.or(new)
     }
 
-    /// The next order of the vehicle that logged in with `login`, as it is from now on, and the frame that asks for it. It is
-    /// to be kept before the frame goes out.
-    pub(crate) fn next(&self, login: &Header) -> Option<(Order, Vec<u8>)> {
+    /// The next order of the vehicle that logged in with `login`, as it is from now on, and header and data unit of the frame
+    /// that asks for it. It is to be kept before the frame goes out.
+    pub(crate) fn next(&self, login: &Header) -> Option<(Order, Header, Vec<u8>)> {
         let now = self.link.clock().now();
         loop {
             let order = self.book().take_waiting(&login.vin)?;
@@ -218,25 +218,19 @@ impl Orders {
                 self.end(order, OrderState::Expired, None);
                 continue;
             }
-            match self.frame(login, &order.request, now) {
-                Ok(frame) => {
+            let time = to_wire(now).unwrap_or_default();
+            match order.request.data_unit(self.standard.layout(login.edition), time) {
+                Ok(data) => {
                     let order = self.changed(order, OrderState::Sent, None);
                     let mut book = self.book();
                     book.of.entry(order.vin).or_default().sent = Some(order.id);
                     book.orders.insert(order.id, order.clone());
-                    return Some((order, frame));
+                    let (command, response) = (order.request.command(), Response::COMMAND);
+                    return Some((order, Header { command, response, ..*login }, data));
                 }
                 Err(error) => self.end(order, OrderState::Failed, Some(error.to_string())),
             }
         }
-    }
-
-    fn frame(&self, login: &Header, request: &Request, now: Timestamp) -> Result<Vec<u8>, EncodeError> {
-        let data = request.data_unit(self.standard.layout(login.edition), to_wire(now).unwrap_or_default())?;
-        let (command, response, encryption) = (request.command(), Response::COMMAND, Encryption::NONE);
-        let mut frame = Vec::new();
-        Header { command, response, encryption, ..*login }.write(&data, &mut frame)?;
-        Ok(frame)
     }
 
     /// Takes in what a vehicle answered. False if it was not asked that.

@@ -1,9 +1,9 @@
 //! Reports on their way into columns: each is gone through once, and nothing is allocated for a field.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use model::{AssetId, AssetKind, Batch, Column, FrameException, Frames, Quality, Timestamp, ValueKind, Vectors};
 
 use crate::content;
@@ -22,15 +22,23 @@ const ASSETS_MAX: usize = u16::MAX as usize;
 pub struct ReportRows {
     standard: Arc<Standard>,
     frames: Frames,
-    assets: HashMap<Vin, u16>,
+    assets: HashMap<Vin, u16, RandomState>,
+    texts: Texts,
     values: u64,
+}
+
+/// Texts of the row that is being filled; here so that the next one has their memory.
+#[derive(Debug, Default)]
+struct Texts {
+    blocks: String,
+    other: String,
 }
 
 impl ReportRows {
     /// No rows yet.
     pub fn new(standard: Arc<Standard>) -> Self {
         let frames = empty(&standard);
-        Self { standard, frames, assets: HashMap::new(), values: 0 }
+        Self { standard, frames, assets: HashMap::default(), texts: Texts::default(), values: 0 }
     }
 
     /// The number of rows.
@@ -89,27 +97,22 @@ impl ReportRows {
         self.frames.asset.push(asset);
         self.frames.time.push(time);
         self.frames.sequence.push(0);
-        for column in &mut self.frames.columns {
-            match column {
-                Column::Integers(rows) => rows.push(None),
-                Column::Numbers(rows) => rows.push(None),
-                Column::Texts(rows) => rows.push(None),
-                Column::Vectors(rows) => rows.push(None::<[i64; 0]>),
-            }
-        }
         let standard = Arc::clone(&self.standard);
         let layout = standard.layout(header.edition);
         let mut sink = Row { frames: &mut self.frames, row, values: 0 };
         let mut kinds = [0_u8; 256];
-        let mut blocks = String::new();
-        let mut other = String::new();
+        let Texts { blocks, other } = &mut self.texts;
+        blocks.clear();
+        other.clear();
         while reader.left() > 0 {
             let begin = reader.at;
             let kind = walk::number(reader.take(1)?) as u8;
             let times = &mut kinds[usize::from(kind)];
             *times = times.saturating_add(1);
-            let separator = if blocks.is_empty() { "" } else { " " };
-            let _ = write!(blocks, "{separator}{kind:02x}");
+            if !blocks.is_empty() {
+                blocks.push(' ');
+            }
+            put_hex(kind, blocks);
             match layout.block(kind) {
                 Some(block) if block.has_columns && (*times == 1 || block.repeats) => {
                     walk::group(&block.group, &mut reader, &mut sink).map_err(|error| error.within(&block.id))?;
@@ -124,11 +127,9 @@ impl ReportRows {
                     content::unknown(kind, &mut reader)?;
                 }
             }
-            data[begin..reader.at].iter().for_each(|byte| {
-                let _ = write!(other, "{byte:02x}");
-            });
+            data[begin..reader.at].iter().for_each(|byte| put_hex(*byte, other));
         }
-        sink.put_own(header, blocks, other);
+        sink.put_own(header, &self.texts);
         self.values += sink.values;
         Ok(time)
     }
@@ -151,11 +152,34 @@ impl ReportRows {
     pub fn take(&mut self, received: Timestamp) -> Batch {
         self.assets.clear();
         self.values = 0;
-        let frames = std::mem::replace(&mut self.frames, empty(&self.standard));
+        let mut frames = std::mem::replace(&mut self.frames, empty(&self.standard));
+        let rows = frames.len();
+        for column in &mut frames.columns {
+            match column {
+                Column::Integers(column) => column.resize(rows, None),
+                Column::Numbers(column) => column.resize(rows, None),
+                Column::Texts(column) => column.resize(rows, None),
+                Column::Vectors(column) => column.pad(rows),
+            }
+        }
         Batch::frames(Arc::clone(self.standard.profile()), received, frames)
     }
 }
 
+/// Adds two digits.
+fn put_hex(byte: u8, text: &mut String) {
+    for digit in [byte >> 4, byte & 0xF] {
+        text.extend(char::from_digit(u32::from(digit), 16));
+    }
+}
+
+/// Puts the value of the row `row` into a column, which may lack the rows before it.
+fn put_at<T: Clone>(column: &mut Vec<Option<T>>, row: usize, value: Option<T>) {
+    column.resize(row, None);
+    column.push(value);
+}
+
+/// Columns are as long as the last row that they have something of; the last one may be the row that is being filled.
 fn empty(standard: &Standard) -> Frames {
     let column = |kind| match kind {
         ValueKind::Integer => Column::Integers(Vec::new()),
@@ -186,10 +210,11 @@ impl Row<'_> {
         let value = (quality == Quality::Good).then(|| kept.of(raw, negative));
         let element = match &mut self.frames.columns[usize::from(kept.column)] {
             Column::Integers(rows) => {
-                rows[self.row] = value;
+                put_at(rows, self.row, value);
                 None
             }
             Column::Vectors(rows) => {
+                rows.pad(self.row + 1);
                 rows.append([value.unwrap_or(Vectors::MISSING)]);
                 Some(rows.row(self.row).map_or(0, |elements| elements.len() - 1))
             }
@@ -203,14 +228,16 @@ impl Row<'_> {
         }
     }
 
-    fn put_own(&mut self, header: &Header, blocks: String, other: String) {
+    fn put_own(&mut self, header: &Header, texts: &Texts) {
         let row = self.row;
         if let Column::Integers(rows) = &mut self.frames.columns[usize::from(Own::EDITION)] {
-            rows[row] = Some(i64::from(header.edition.year()));
+            put_at(rows, row, Some(i64::from(header.edition.year())));
         }
-        for (column, value) in [(Own::BLOCKS, blocks), (Own::OTHER, other)] {
-            if let Column::Texts(rows) = &mut self.frames.columns[usize::from(column)] {
-                rows[row] = (!value.is_empty()).then(|| value.into());
+        for (column, value) in [(Own::BLOCKS, &texts.blocks), (Own::OTHER, &texts.other)] {
+            if let Column::Texts(rows) = &mut self.frames.columns[usize::from(column)]
+                && !value.is_empty()
+            {
+                put_at(rows, row, Some(value.as_str().into()));
             }
         }
     }
@@ -230,6 +257,7 @@ impl Row<'_> {
 
     fn begin_column(&mut self, column: Option<u16>) {
         if let Some(Column::Vectors(rows)) = column.map(|column| &mut self.frames.columns[usize::from(column)]) {
+            rows.pad(self.row + 1);
             rows.append([]);
         }
     }
@@ -260,31 +288,41 @@ impl Sink for Row<'_> {
         let (What::Array(count, _, counted), Some(kept)) = (&field.what, each.kept) else { return };
         if let Some(Column::Vectors(rows)) = counted.map(|column| &mut self.frames.columns[usize::from(column)]) {
             // The number as it stands there, so that the same bytes can be made of it.
+            rows.pad(self.row + 1);
             rows.append([items.raw as i64]);
         } else if count.is_special(items.raw) {
             return self.except(kept, None, count.quality(items.raw));
         }
-        let width = usize::from(each.bytes);
-        let Column::Vectors(rows) = &mut self.frames.columns[usize::from(kept.column)] else { return };
-        let before = rows.row(self.row).map_or(0, <[i64]>::len);
-        let mut good = true;
-        rows.append(values.chunks_exact(width).map(|bytes| {
-            let raw = walk::number(bytes);
-            let is_number = each.quality(raw) == Quality::Good;
-            good &= is_number && each.is_in_range(raw);
-            if is_number { kept.of(raw, false) } else { Vectors::MISSING }
-        }));
         self.values += items.count as u64;
-        if !good {
-            for (place, bytes) in values.chunks_exact(width).enumerate() {
-                let raw = walk::number(bytes);
-                let quality = each.quality(raw);
-                let element = Some(before + place);
-                if quality != Quality::Good {
-                    self.except(kept, element, quality);
-                } else if !each.is_in_range(raw) {
-                    self.except(kept, element, Quality::Abnormal);
-                }
+        match each.bytes {
+            1 => self.put_array::<1>(each, kept, values),
+            2 => self.put_array::<2>(each, kept, values),
+            _ => self.put_array::<4>(each, kept, values),
+        }
+    }
+}
+
+impl Row<'_> {
+    /// Adds numbers of `WIDTH` bytes to the list of their column.
+    fn put_array<const WIDTH: usize>(&mut self, each: &Number, kept: Kept, values: &[u8]) {
+        let Column::Vectors(rows) = &mut self.frames.columns[usize::from(kept.column)] else { return };
+        rows.pad(self.row + 1);
+        let before = rows.row(self.row).map_or(0, <[i64]>::len);
+        let raws = values.as_chunks::<WIDTH>().0.iter().map(|bytes| walk::number(bytes));
+        let (least, greatest) =
+            raws.clone().fold((u64::MAX, 0), |(least, greatest), raw| (least.min(raw), greatest.max(raw)));
+        // Mostly all are numbers as they should be.
+        if least >= each.range.0 && greatest <= each.range.1 && (each.plain || greatest < each.abnormal()) {
+            return rows.append(raws.map(|raw| kept.of(raw, false)));
+        }
+        let is_number = |raw: u64| each.quality(raw) == Quality::Good;
+        rows.append(raws.clone().map(|raw| if is_number(raw) { kept.of(raw, false) } else { Vectors::MISSING }));
+        for (place, raw) in raws.enumerate() {
+            let element = Some(before + place);
+            if !is_number(raw) {
+                self.except(kept, element, each.quality(raw));
+            } else if !each.is_in_range(raw) {
+                self.except(kept, element, Quality::Abnormal);
             }
         }
     }

@@ -72,6 +72,13 @@ impl Vectors {
         *last = Some(Span { start, length: end - start });
     }
 
+    /// Adds rows without a list until there are `rows`.
+    pub fn pad(&mut self, rows: usize) {
+        if self.spans.len() < rows {
+            self.spans.resize(rows, None);
+        }
+    }
+
     /// Takes away all rows but the first `rows`.
     pub fn truncate(&mut self, rows: usize) {
         let gone = self.spans.get(rows..).unwrap_or_default();
@@ -110,6 +117,9 @@ mod tests {
         fewer.truncate(2);
         fewer.push(Some([5]));
         assert_eq!(fewer.rows().collect::<Vec<_>>(), [Some(&[1, i64::MIN, 3][..]), None, Some(&[5][..])]);
+        fewer.pad(2);
+        fewer.pad(4);
+        assert_eq!((fewer.len(), fewer.row(3)), (4, None));
         let kept = vectors.only(&[true, true, false, true]);
         assert_eq!(kept.rows().collect::<Vec<_>>(), [Some(&[1, i64::MIN, 3][..]), None, Some(&[9][..])]);
     }

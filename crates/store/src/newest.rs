@@ -56,6 +56,21 @@ pub(crate) struct Said<'a> {
     pub(crate) places: &'a [SignalIndex],
     /// The sequence of every row.
     pub(crate) sequence: &'a [u32],
+    /// The columns that any row speaks of: see [`spoken`].
+    pub(crate) spoken: &'a [SignalIndex],
+}
+
+/// The columns that any row of `frames` speaks of: profiles have many that most assets know nothing of.
+pub(crate) fn spoken(frames: &Frames) -> Vec<SignalIndex> {
+    let has_any = |column: &Column| match column {
+        Column::Integers(rows) => rows.iter().any(Option::is_some),
+        Column::Numbers(rows) => rows.iter().any(Option::is_some),
+        Column::Texts(rows) => rows.iter().any(Option::is_some),
+        Column::Vectors(rows) => rows.rows().any(|row| row.is_some()),
+    };
+    let mut spoken: Vec<bool> = frames.columns.iter().map(has_any).collect();
+    frames.exceptions.iter().for_each(|exception| spoken[usize::from(exception.signal)] = true);
+    (0..).zip(spoken).filter(|(_, spoken)| *spoken).map(|(signal, _)| signal).collect()
 }
 
 impl Said<'_> {
@@ -120,9 +135,7 @@ impl NewestFrames {
         let mut silent: Vec<u16> = Vec::new();
         for (turn, row) in rows.iter().enumerate() {
             if turn == 0 {
-                silent.extend(
-                    (0..said.frames.columns.len() as u16).filter(|signal| !put(slots, said, (*row, *signal), bytes)),
-                );
+                silent.extend(said.spoken.iter().copied().filter(|signal| !put(slots, said, (*row, *signal), bytes)));
             } else if silent.is_empty() {
                 break;
             } else {
@@ -176,13 +189,26 @@ pub(crate) const UNTOLD: Timestamp = Timestamp::MIN;
 /// all slots. Returns whether it says anything.
 fn put(slots: &mut [Option<Slot>], said: &Said<'_>, (row, signal): (u32, u16), bytes: &mut usize) -> bool {
     let (frames, at) = (said.frames, row as usize);
+    let exceptions = if frames.exceptions.is_empty() { &[] } else { frames.exceptions_of(at) };
+    if let Column::Vectors(rows) = &frames.columns[usize::from(signal)]
+        && exceptions.is_empty()
+        && let Some(elements) = rows.row(at)
+        && let Some(Some(slot)) = slots.get_mut(usize::from(said.places[usize::from(signal)]))
+        && let Value::Integers(known) = &mut slot.value
+        && known.len() == elements.len()
+        && said.key(row) >= (slot.time, slot.sequence)
+    {
+        // Lists keep their length, and so their memory.
+        known.copy_from_slice(elements);
+        ((slot.time, slot.sequence), slot.received, slot.quality) = (said.key(row), said.received, Quality::Good);
+        return true;
+    }
     let value = match &frames.columns[usize::from(signal)] {
         Column::Integers(rows) => rows[at].map(Value::Integer),
         Column::Numbers(rows) => rows[at].map(Value::Number),
         Column::Texts(rows) => rows[at].clone().map(Value::Text),
         Column::Vectors(rows) => rows.row(at).map(|elements| Value::Integers(elements.into())),
     };
-    let exceptions = if frames.exceptions.is_empty() { &[] } else { frames.exceptions_of(at) };
     let exception = exceptions.iter().find(|exception| exception.signal == signal && exception.element.is_none());
     if value.is_none() && exception.is_none() {
         return false;

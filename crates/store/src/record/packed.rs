@@ -172,18 +172,33 @@ fn encode_vectors(to: &mut Encoder, rows: &Vectors, order: &Order) {
     let mut filled = Vec::with_capacity(lengths.len());
     fill(&mut filled, &lengths, order);
     encode_integers(to, &filled, order);
-    let known: Vec<Option<()>> =
-        rows.elements().iter().map(|element| (*element != Vectors::MISSING).then_some(())).collect();
-    if !encode_presence(to, &known) {
-        return;
+    let missing = rows.elements().iter().filter(|element| **element == Vectors::MISSING).count();
+    let whole = missing == 0;
+    if whole && !rows.elements().is_empty() {
+        to.u8(ALL);
+    } else {
+        let known: Vec<Option<()>> =
+            rows.elements().iter().map(|element| (*element != Vectors::MISSING).then_some(())).collect();
+        if !encode_presence(to, &known) {
+            return;
+        }
     }
     let mut elements = Vec::with_capacity(rows.elements().len());
     let mut differences = Vec::with_capacity(rows.elements().len());
     let mut starts = Vec::with_capacity(rows.len());
     for (row, list) in rows.rows().enumerate() {
         let reference = Reference::of(order, &starts, row, elements.len());
-        starts.push((elements.len(), list.map_or(0, <[i64]>::len)));
-        for (place, element) in list.unwrap_or_default().iter().enumerate() {
+        let list = list.unwrap_or_default();
+        starts.push((elements.len(), list.len()));
+        let (begin, length) = reference.before;
+        if whole && length >= list.len() {
+            // As nearly all lists are: those of an asset have the same length.
+            let before = &elements[begin..begin + list.len()];
+            differences.extend(list.iter().zip(before).map(|(element, before)| zigzag(element.wrapping_sub(*before))));
+            elements.extend_from_slice(list);
+            continue;
+        }
+        for (place, element) in list.iter().enumerate() {
             let compared = reference.at(&elements, place);
             // An element without a value repeats the one that it is compared with.
             let element = if *element == Vectors::MISSING { compared } else { *element };

@@ -11,7 +11,7 @@ use model::{Batch, Frames, SignalIndex, Timestamp};
 use super::{Outcome, Table, is_ahead};
 use crate::generation::{Generation, RowKey};
 use crate::kept::KeptFrames;
-use crate::newest::{FrameKey, Said, UNTOLD};
+use crate::newest::{FrameKey, Said, UNTOLD, spoken};
 use crate::rows::NewFrames;
 use crate::sealed_keys::Codes;
 
@@ -27,6 +27,8 @@ struct Arrival<'a> {
     codes: &'a [u32],
     /// For each asset of the batch, its first place: a batch may list an asset twice.
     senders: Vec<u16>,
+    /// See [`Said::spoken`].
+    spoken: Vec<SignalIndex>,
     /// The sequences that the rows are kept under.
     sequence: Cow<'a, [u32]>,
     /// For each asset, its last row that is new and can be its latest, and has not been looked at as such.
@@ -52,8 +54,8 @@ impl<'a> Arrival<'a> {
         let senders = (0..).zip(codes).map(|(place, code)| *known.entry(*code).or_insert(place)).collect();
         let (last, before) = (vec![NO_ROW; codes.len()], vec![NO_ROW; frames.len()]);
         let sequence = Cow::Borrowed(&*frames.sequence);
-        let (received, unmentioned) = (batch.received, 0);
-        Self { frames, received, places, codes, senders, sequence, last, before, latest_bytes_max, unmentioned }
+        let (received, unmentioned, spoken) = (batch.received, 0, spoken(frames));
+        Self { frames, received, places, codes, senders, spoken, sequence, last, before, latest_bytes_max, unmentioned }
     }
 
     fn sender(&self, row: usize) -> usize {
@@ -65,7 +67,8 @@ impl<'a> Arrival<'a> {
     }
 
     fn said(&self) -> Said<'_> {
-        Said { frames: self.frames, received: self.received, places: self.places, sequence: &self.sequence }
+        let Self { frames, received, places, .. } = *self;
+        Said { frames, received, places, sequence: &self.sequence, spoken: &self.spoken }
     }
 }
 
@@ -201,7 +204,7 @@ impl Table {
 
     /// Takes in frames of a checkpoint; no rows are added.
     pub(super) fn restore_frames(&mut self, received: Timestamp, frames: &Frames, places: &[SignalIndex]) {
-        let said = Said { frames, received, places, sequence: &frames.sequence };
+        let said = Said { frames, received, places, sequence: &frames.sequence, spoken: &spoken(frames) };
         for row in 0..frames.len() {
             let (asset, key) =
                 (self.assets.code(&frames.assets[usize::from(frames.asset[row])]), said_key(frames, row));
