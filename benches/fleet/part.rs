@@ -13,7 +13,7 @@ use gateway::{Ingest, IngestError, Link, Quarantine, Receipt, Rejection, supervi
 use gateway_gbt32960::{ListenerOptions, PlatformAccount, PlatformGateway, Registry};
 use gbt32960::Standard;
 use model::{Batch, Clock, Cursor, Timestamp};
-use store::{Store, StoreOptions, SubmitError, SystemDisk};
+use store::{Store, StoreOptions, SubmitError, SystemDisk, TableSnapshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::{PASSWORD, USER};
@@ -55,7 +55,18 @@ impl Quarantine for Nowhere {
     fn keep(&self, _: &str, _: Rejection<'_>) {}
 }
 
-/// Lets vehicles in until the input ends; answers each line of it with the number of rows that were accepted.
+/// How many reports can be asked for.
+fn reports(store: &Store) -> u64 {
+    let tables = store.snapshot().tables;
+    let reports = tables.iter().filter(|table| table.profile.id() == gbt32960::PROFILE);
+    let of_table = |table: &TableSnapshot| {
+        let in_segments = table.segments.iter().map(|segment| segment.rows).sum::<u64>();
+        in_segments + table.rows.iter().map(|rows| rows.num_rows() as u64).sum::<u64>()
+    };
+    reports.map(of_table).sum()
+}
+
+/// Lets vehicles in until the input ends; answers each line of it with the number of reports that can be asked for.
 pub(crate) fn serve(data: &Path, listen: SocketAddr) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (store, _) = Store::open(StoreOptions::new(data), Arc::new(SystemDisk)).context("failed to open the store")?;
@@ -69,11 +80,10 @@ pub(crate) fn serve(data: &Path, listen: SocketAddr) -> Result<()> {
     let gateway = runtime.spawn(async move { supervise(&gateway, &link).await });
     for line in std::io::stdin().lock().lines() {
         line?;
-        let stats = store.stats();
-        if let Some(trouble) = stats.trouble {
+        if let Some(trouble) = store.stats().trouble {
             bail!("the store is in trouble: {trouble}");
         }
-        println!("{} {} {}", stats.accepted, stats.syncs, stats.log_bytes);
+        println!("{}", reports(&store));
     }
     stop.cancel();
     runtime.block_on(gateway)?;

@@ -132,7 +132,7 @@ impl Server {
                 let mut line = String::new();
                 writeln!(input, "rows")?;
                 output.read_line(&mut line)?;
-                line.split_whitespace().next().context("gateway and store gave no answer")?.parse().context("no number")
+                line.trim().parse().context("gateway and store gave no number of reports")
             }
         }
     }

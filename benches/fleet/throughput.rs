@@ -44,7 +44,7 @@ pub(crate) fn measure(program: &Program, dir: &Path, form: Form, reports: usize,
         let spent = after.since(before.2.get(&name).copied().unwrap_or_default());
         println!("    {name}: {:.2} us a report, {:.2} of it system", each(spent).0, each(spent).1);
     }
-    println!("  {rows} rows asked for with SQL; peak memory {} MB", resident_bytes(process, "VmHWM")? / 1_000_000);
+    println!("  {rows} rows can be asked for; peak memory {} MB", resident_bytes(process, "VmHWM")? / 1_000_000);
     let begun = Cpu::of(process)?;
     wait_until_idle(process)?;
     println!("  behind the last answer: {:.2} us of CPU a report", each(Cpu::of(process)?.since(begun)).0);

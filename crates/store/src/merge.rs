@@ -63,8 +63,13 @@ impl MergeJob {
         }
         let day = self.inputs.iter().map(|input| input.stored().day()).min().unwrap_or(0);
         let schema = self.stored_schema()?;
-        let create = || SegmentWriter::create(place, self.numbers.next(), &self.profile, &schema, day, self.effort);
         let rows_max = VALUES_MAX / self.schema.fields().len() as u64;
+        let rows_in_all = self.inputs.iter().map(|input| input.rows).sum::<u64>();
+        let create = || {
+            let number = self.numbers.next();
+            let writer = SegmentWriter::create(place, number, &self.profile, &schema, day, self.effort)?;
+            Ok(writer.with_rows_max(rows_in_all.min(rows_max + WRITE_ROWS as u64)))
+        };
         let mut writer: Option<SegmentWriter<'_>> = None;
         let mut last: Option<Key> = None;
         while !inputs.is_empty() {

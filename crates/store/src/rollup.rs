@@ -74,6 +74,16 @@ impl RollupBuilder {
         }
     }
 
+    /// How many buckets there would be with `rows` too.
+    pub(crate) fn buckets_with(&self, rows: &RecordBatch) -> usize {
+        let bucket = |time: &i64| time.div_euclid(self.bucket_ns);
+        let codes = asset_column(rows).keys().values();
+        let places: Vec<(i32, i64)> = codes.iter().copied().zip(times(rows).values().iter().map(bucket)).collect();
+        let changes = places.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        // The first one may be the last one of before.
+        self.bucket.len().max(1) + changes
+    }
+
     /// Takes in rows, which come after all before them; gives out buckets that are complete, when there are many.
     pub(crate) fn add(&mut self, rows: &RecordBatch) -> Option<RecordBatch> {
         let runs = self.runs(rows);
@@ -95,7 +105,7 @@ impl RollupBuilder {
     /// Cuts `rows` where the asset or the bucket changes, and makes room for the buckets: place, first row, end.
     fn runs(&mut self, rows: &RecordBatch) -> Vec<(usize, usize, usize)> {
         let time = times(rows);
-        let asset = rows.column_by_name("asset").expect("every table has an asset").as_dictionary::<Int32Type>();
+        let asset = asset_column(rows);
         let (codes, texts) = (asset.keys(), asset.values().as_string::<i32>());
         let bucket = |row: usize| time.value(row).div_euclid(self.bucket_ns) * self.bucket_ns;
         let mut runs = Vec::new();
@@ -163,6 +173,10 @@ impl RollupBuilder {
         }
         RecordBatch::try_new(Arc::clone(&self.schema), columns).expect("the columns are those of the schema")
     }
+}
+
+fn asset_column(rows: &RecordBatch) -> &DictionaryArray<Int32Type> {
+    rows.column_by_name("asset").expect("every table has an asset").as_dictionary()
 }
 
 fn has_extremes(bucket_ns: i64) -> bool {

@@ -89,7 +89,8 @@ impl SealJob {
                     Shape::Frames => segment::schema_of_rows(&table.schema, std::slice::from_ref(&rows)),
                     Shape::Changes => Arc::clone(&table.schema),
                 };
-                let mut writer = SegmentWriter::create(place, number, profile, &schema, day, Effort::Quick)?;
+                let writer = SegmentWriter::create(place, number, profile, &schema, day, Effort::Quick)?;
+                let mut writer = writer.with_rows_max(rows.num_rows() as u64);
                 writer.write(&rows)?;
                 segments.push((profile.id().into(), writer.finish()?));
             }

@@ -8,6 +8,7 @@ mod column;
 mod decimal;
 mod file;
 mod packed;
+mod rolled;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -27,16 +28,15 @@ pub(crate) use self::checked::{Fault, flipped_bit};
 pub(crate) use self::decimal::{Decimals, schema_of_files, schema_of_rows};
 use self::file::FileWriter;
 pub(crate) use self::file::{Effort, FileFacts, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
+use self::rolled::RollupWriter;
 use crate::disk::{Disk, NewFile};
-use crate::rollup::{BUCKETS_SECS, RollupBuilder};
+use crate::rollup::BUCKETS_SECS;
 use crate::stored::StoredProfile;
 use crate::table;
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
 /// A segment with fewer rows is read as fast as its roll-ups would be.
 const ROLLUP_ROWS_MIN: u64 = 10_000;
-/// A roll-up is kept where it has at most one row for so many of the segment.
-const ROLLUP_ROWS_PER_ROW: u64 = 10;
 
 /// What a file must look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -339,6 +339,8 @@ pub(crate) struct SegmentWriter<'a> {
     writer: FileWriter<NewFile<'a>>,
     rollups: Vec<RollupWriter<'a>>,
     rows: u64,
+    /// How many rows it will have at most.
+    rows_max: u64,
     time_min_ns: i64,
     time_max_ns: i64,
 }
@@ -365,16 +367,18 @@ impl<'a> SegmentWriter<'a> {
         ];
         let writer = begin(place, &file, schema, sort_columns(profile.shape()), effort, metadata)?;
         let buckets = if profile.shape() == Shape::Frames { BUCKETS_SECS.as_slice() } else { &[] };
-        let rollup = |bucket_secs: &u32| RollupWriter {
-            bucket_secs: *bucket_secs,
-            file: file_of("rollups", profile, day, &format!("{number:012}-{bucket_secs}s")),
-            builder: RollupBuilder::new(profile, *bucket_secs),
-            writer: None,
-            rows: 0,
+        let rollup = |bucket_secs: &u32| {
+            let file = file_of("rollups", profile, day, &format!("{number:012}-{bucket_secs}s"));
+            RollupWriter::new(profile, *bucket_secs, file)
         };
         let rollups = buckets.iter().map(rollup).collect();
-        let (rows, time_min_ns, time_max_ns) = (0, i64::MAX, i64::MIN);
-        Ok(Self { place, effort, file, writer, rollups, rows, time_min_ns, time_max_ns })
+        let (rows, rows_max, time_min_ns, time_max_ns) = (0, u64::MAX, i64::MAX, i64::MIN);
+        Ok(Self { place, effort, file, writer, rollups, rows, rows_max, time_min_ns, time_max_ns })
+    }
+
+    /// The same for at most `rows_max` rows, so that roll-ups which will not pay need not be made.
+    pub(crate) fn with_rows_max(self, rows_max: u64) -> Self {
+        Self { rows_max, ..self }
     }
 
     /// Adds rows, which come after all before them in the order of [`sort_columns`].
@@ -387,9 +391,7 @@ impl<'a> SegmentWriter<'a> {
         self.time_max_ns = self.time_max_ns.max(arrow::compute::max(time).unwrap_or(i64::MIN));
         self.rows += rows.num_rows() as u64;
         for rollup in &mut self.rollups {
-            if let Some(rolled) = rollup.builder.add(rows) {
-                rollup.write(self.place, self.effort, &rolled)?;
-            }
+            rollup.add(self.place, self.effort, rows, self.rows_max)?;
         }
         self.writer.write(rows).map_err(|source| unwritten(&self.place.dir.join(&self.file), source))
     }
@@ -404,7 +406,7 @@ impl<'a> SegmentWriter<'a> {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn finish(self) -> Result<Segment, SegmentError> {
-        let Self { place, effort, file, writer, rollups, rows, time_min_ns, time_max_ns } = self;
+        let Self { place, effort, file, writer, rollups, rows, time_min_ns, time_max_ns, .. } = self;
         let mut kept = Vec::new();
         let finish = || {
             for rollup in rollups.into_iter().filter(|_| rows >= ROLLUP_ROWS_MIN) {
@@ -419,40 +421,6 @@ impl<'a> SegmentWriter<'a> {
         let (bytes, checks) = ended?;
         let (checks, settled) = (Some(checks), effort == Effort::Thorough);
         Ok(Segment { file, rows, bytes, time_min_ns, time_max_ns, checks, settled, rollups: kept })
-    }
-}
-
-/// Writes one roll-up of a segment; nothing is left of it if it turns out not to pay.
-struct RollupWriter<'a> {
-    bucket_secs: u32,
-    file: PathBuf,
-    builder: RollupBuilder,
-    writer: Option<FileWriter<NewFile<'a>>>,
-    rows: u64,
-}
-
-impl<'a> RollupWriter<'a> {
-    fn write(&mut self, place: Place<'a>, effort: Effort, rolled: &RecordBatch) -> Result<(), SegmentError> {
-        self.rows += rolled.num_rows() as u64;
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => {
-                self.writer.insert(begin(place, &self.file, &rolled.schema(), &["asset", "time"], effort, Vec::new())?)
-            }
-        };
-        writer.write(rolled).map_err(|source| unwritten(&place.dir.join(&self.file), source))
-    }
-
-    fn finish(mut self, place: Place<'a>, effort: Effort, rows: u64) -> Result<Option<Rollup>, SegmentError> {
-        let rest = self.builder.finish();
-        if (self.rows + rest.num_rows() as u64) * ROLLUP_ROWS_PER_ROW > rows {
-            return Ok(None);
-        }
-        self.write(place, effort, &rest)?;
-        let Self { bucket_secs, file, writer, rows, .. } = self;
-        let Some(writer) = writer else { return Ok(None) };
-        let (bytes, checks) = end(place, &file, writer)?;
-        Ok(Some(Rollup { file, bucket_secs, rows, bytes, checks }))
     }
 }
 

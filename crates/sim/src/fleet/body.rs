@@ -2,7 +2,6 @@
 //! First-order models, good enough for charts. Knows neither frames nor what sensors show of it.
 
 use super::DAY_SECS;
-use super::chemistry::Chemistry;
 use super::kind::{Figures, VehicleKind};
 use super::motion::Motion;
 use super::noise::Noise;
@@ -20,7 +19,7 @@ const COMFORT_CELSIUS: f64 = 22.0;
 const COOLED_CELSIUS: f64 = 31.0;
 const HEATED_CELSIUS: f64 = 6.0;
 /// What a short circuit heats its neighbourhood by, and how fast.
-const SHORT_K_PER_WATT: f64 = 0.5;
+const SHORT_K_PER_WATT: f64 = 0.35;
 const SHORT_WARMS_SECS: f64 = 400.0;
 /// Charging ends when so few per cent of the capacity flow in an hour.
 const TAPER_SHARE: f64 = 0.04;
@@ -57,6 +56,17 @@ pub(super) enum Plug {
     Charged,
 }
 
+/// What comes after a task.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    /// What the plan says.
+    Next,
+    /// It stays where it is, plugged in.
+    Charged { until: i64 },
+    /// Somebody comes to charge it on the road.
+    Stranded,
+}
+
 /// What changes from second to second, but for the cells.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Body {
@@ -64,6 +74,7 @@ pub(super) struct Body {
     pub(super) secs: i64,
     noise: Noise,
     task: Task,
+    turn: Option<Turn>,
     pub(super) plug: Plug,
     pub(super) motion: Motion,
     pub(super) flow: Flow,
@@ -101,6 +112,7 @@ impl State {
             secs,
             noise,
             task: Task::Wait { until: secs },
+            turn: Some(Turn::Next),
             plug: Plug::Out,
             motion: Motion::standing(place, odometer_m),
             flow: Flow { amps: 0.0, slow_amps: 0.0, ohms: traits.figures().cell_ohms },
@@ -125,6 +137,9 @@ impl State {
 
     /// Lets a second pass.
     pub(super) fn second(&mut self, traits: &Traits, short: Option<Short>) {
+        if let Some(turn) = self.body.turn.take() {
+            self.turn(traits, turn, short);
+        }
         let charge = self.pack.charge();
         let body = &mut self.body;
         body.secs += 1;
@@ -140,12 +155,24 @@ impl State {
         body.flow.slow_amps += (body.flow.amps - body.flow.slow_amps) / SLOW_SECS;
         body.untold_amp_secs += body.flow.amps;
         body.untold_secs += 1.0;
-        body.warm(traits.figures(), short);
-        if body.has_ended(traits, charge) {
-            self.tell_cells(traits, short);
-            let moment = Moment { secs: self.body.secs, place: self.body.motion.place, charge: self.pack.charge() };
-            self.body.begin(traits.plan.next(&moment));
-        }
+        body.warm(traits.figures(), short.map_or(0.0, |short| self.pack.short_watts(&traits.cells, short)));
+        body.turn = body.ending(traits, charge);
+    }
+
+    /// Begins what comes after a task that has ended.
+    fn turn(&mut self, traits: &Traits, turn: Turn, short: Option<Short>) {
+        self.tell_cells(traits, short);
+        let secs = self.body.secs;
+        let (task, plug) = match turn {
+            Turn::Next => {
+                let moment = Moment { secs, place: self.body.motion.place, charge: self.pack.charge() };
+                let task = traits.plan.next(&moment);
+                (task, if matches!(task, Task::Charge { .. }) { Plug::Charging } else { Plug::Out })
+            }
+            Turn::Charged { until } => (Task::Park { until }, Plug::Charged),
+            Turn::Stranded => (Task::Charge { watts: 60e3, to_share: 0.5, until: secs + 3_600 }, Plug::Charging),
+        };
+        (self.body.task, self.body.plug) = (task, plug);
     }
 
     /// Gives each cell its part of what has flowed.
@@ -165,11 +192,6 @@ fn ohms(figures: &Figures, celsius: f64, charge: f64) -> f64 {
 }
 
 impl Body {
-    fn begin(&mut self, task: Task) {
-        self.task = task;
-        self.plug = if matches!(task, Task::Charge { .. }) { Plug::Charging } else { Plug::Out };
-    }
-
     /// Whether somebody has switched it on.
     pub(super) fn is_on(&self) -> bool {
         matches!(self.task, Task::Drive { .. } | Task::Wait { .. })
@@ -180,29 +202,24 @@ impl Body {
         matches!(self.task, Task::Park { .. })
     }
 
-    fn has_ended(&mut self, traits: &Traits, charge: f64) -> bool {
+    /// Moves, and tells what comes next where the task ends with this second.
+    fn ending(&mut self, traits: &Traits, charge: f64) -> Option<Turn> {
+        let next = |has_ended: bool| has_ended.then_some(Turn::Next);
         match self.task {
-            Task::Park { until } | Task::Wait { until } => self.secs >= until,
+            Task::Park { until } | Task::Wait { until } => next(self.secs >= until),
+            Task::Drive { .. } if charge < STRANDED_SHARE => Some(Turn::Stranded),
             Task::Drive { to } => {
                 let of_day = self.secs.rem_euclid(DAY_SECS);
-                if charge < STRANDED_SHARE {
-                    self.motion.stand();
-                    self.begin(Task::Charge { watts: 60e3, to_share: 0.5, until: self.secs + 3_600 });
-                    return false;
-                }
-                self.motion.drive(traits.kind, to, of_day, &mut self.noise)
+                next(self.motion.drive(traits.kind, to, of_day, &mut self.noise))
             }
             Task::Charge { to_share, until, .. } => {
-                let tapered = -self.flow.slow_amps < TAPER_SHARE * traits.figures().cell_amp_hours
-                    && -self.flow.amps < TAPER_SHARE * traits.figures().cell_amp_hours
-                    && charge > 0.9;
+                let least = TAPER_SHARE * traits.figures().cell_amp_hours;
+                let tapered = -self.flow.slow_amps < least && -self.flow.amps < least && charge > 0.9;
                 let is_full = tapered || charge >= to_share.min(0.9999);
                 if is_full && to_share >= 1.0 && self.secs < until {
-                    self.task = Task::Park { until };
-                    self.plug = Plug::Charged;
-                    return false;
+                    return Some(Turn::Charged { until });
                 }
-                is_full || self.secs >= until
+                next(is_full || self.secs >= until)
             }
         }
     }
@@ -265,7 +282,7 @@ impl Body {
         2.0 * watts / (volts + (volts * volts - 4.0 * ohms * watts).max(0.0).sqrt())
     }
 
-    fn warm(&mut self, figures: &Figures, short: Option<Short>) {
+    fn warm(&mut self, figures: &Figures, short_watts: f64) {
         let heat = figures.cells as f64 * self.flow.ohms * self.flow.amps * self.flow.amps;
         self.heat_watts += (heat - self.heat_watts) / 600.0;
         let is_active = self.is_on() || self.plug == Plug::Charging;
@@ -278,14 +295,11 @@ impl Body {
         let to_air = figures.pack_watts_per_k
             * (1.0 + self.motion.speed_m_per_s / 25.0)
             * (self.pack_celsius - self.air_celsius);
-        let short_watts = short.map_or(0.0, |short| {
-            let volts = if figures.chemistry == Chemistry::Nmc { 3.7 } else { 3.25 };
-            volts * volts / short.ohms
-        });
         self.pack_celsius += (heat + heating + short_watts - cooling - to_air) / figures.pack_joules_per_k;
         self.short_kelvin += (short_watts * SHORT_K_PER_WATT - self.short_kelvin) / SHORT_WARMS_SECS;
-        let effort = self.motor_watts.abs() / figures.drive_watts;
-        self.motor_celsius += (self.air_celsius + 110.0 * effort - self.motor_celsius) / 900.0;
-        self.controller_celsius += (self.air_celsius + 60.0 * effort - self.controller_celsius) / 300.0;
+        // The root, because it is also warm where it has little to do: oil is churned, and one radiator serves all.
+        let effort = (self.motor_watts.abs() / figures.drive_watts).sqrt();
+        self.motor_celsius += (self.air_celsius + 75.0 * effort - self.motor_celsius) / 900.0;
+        self.controller_celsius += (self.air_celsius + 40.0 * effort - self.controller_celsius) / 300.0;
     }
 }

@@ -17,7 +17,7 @@ const NMC: [f64; STEPS + 1] = [
 ];
 const LFP: [f64; STEPS + 1] = [
     2.60, 3.05, 3.18, 3.21, 3.235, 3.255, 3.27, 3.28, 3.285, 3.29, 3.294, 3.299, 3.307, 3.318, 3.326, 3.329, 3.331,
-    3.333, 3.336, 3.345, 3.45,
+    3.333, 3.336, 3.342, 3.40,
 ];
 /// Volts per full charge beyond the ends: what is more than empty falls fast.
 const SLOPE_BELOW: f64 = 10.0;

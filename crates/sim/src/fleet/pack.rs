@@ -142,6 +142,12 @@ impl Pack {
         self.lead_volts = cells.chemistry.rest_volts(most) - cells.chemistry.rest_volts(self.mean_charge);
     }
 
+    /// What a short circuit turns into heat.
+    pub(super) fn short_watts(&self, cells: &Cells, short: Short) -> f64 {
+        let volts = cells.chemistry.rest_volts(self.charge[short.cell]);
+        volts * volts / short.ohms
+    }
+
     /// What each cell shows while `flow` flows.
     pub(super) fn volts(&self, cells: &Cells, flow: &Flow, short: Option<Short>, output: &mut [f32]) {
         let drop = flow.ohms * (AT_ONCE * flow.amps + (1.0 - AT_ONCE) * flow.slow_amps);

@@ -1,7 +1,5 @@
 //! The plant as a client sees it: determinism, plausibility, a valid device model, and lines that keep the rules of SHDR.
 
-mod shdr;
-
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use model::Timestamp;
-use shdr::{Said, check_lines, data_items};
 use sim::{Machine, MachineType, Plant, PlantOptions};
+
+use crate::shdr::{self, Said, check_lines, data_items};
 
 const HOUR_MS: i64 = 3_600_000;
 

@@ -1,0 +1,6 @@
+//! What is simulated, as those see it who listen.
+
+mod fleet;
+mod plant;
+mod platform;
+mod shdr;
