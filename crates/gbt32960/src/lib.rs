@@ -8,6 +8,7 @@
 //! | [`Layout`] | what stands in the data units, read from `packs/vehicle/`: the one place that knows fields |
 //! | [`Content`] | a data unit as a tree of raw values; [`Content::write`] gives the same bytes again |
 //! | [`Standard`] | the layouts of both editions, and the profile that reports are kept in |
+//! | [`Blocks`] | where the blocks of a report stand, for who looks at their bytes |
 //! | [`ReportRows`] | reports on their way into columns: one pass, nothing allocated for a field |
 //!
 //! Raw values are what the wire carries; [`Number::physical`] makes them physical. Values that mean abnormal (`FE…`) and
@@ -15,6 +16,7 @@
 //!
 //! This crate must not know of sockets, clocks, keys or the store.
 
+mod blocks;
 mod content;
 mod dump;
 mod edition;
@@ -31,6 +33,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::Blocks;
 pub use content::{Block, BlockContent, Content, Node, Unit};
 pub use dump::dump;
 pub use edition::{Command, Edition, Encryption, Response};

@@ -291,7 +291,7 @@ impl Sink for Row<'_> {
 }
 
 /// For what is only gone through.
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl Sink for Nowhere {
     fn number(&mut self, _: &Field, _: &Number, _: usize, _: u64, _: &Noted) {}
