@@ -1,6 +1,8 @@
 //! One connection: finds frames in what is read, hands on what they say, and answers in their order, each answer only
 //! when what it acknowledges is durable. Must not know of other connections.
 
+mod secured;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -13,9 +15,6 @@ use gbt32960::{
     from_wire, to_wire,
 };
 use model::Timestamp;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 use crate::collector::{Full, SessionChange};
 use crate::listener::Shared;
 use crate::registry::Admission;
+use crate::security::SignatureOutcome;
+use crate::stream::Stream;
 
 /// As much as is read at a time, by all connections of a thread.
 const READ_BYTES: usize = 64 << 10;
@@ -66,8 +67,7 @@ enum End {
 /// See the module.
 pub(crate) struct Connection {
     shared: Arc<Shared>,
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    stream: Stream,
     close: CancellationToken,
     durable: watch::Receiver<u64>,
     speaker: Speaker,
@@ -82,15 +82,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, shared: Arc<Shared>, close: CancellationToken) -> Self {
-        // Answers are small and waited for.
-        let _ = stream.set_nodelay(true);
-        let (reader, writer) = stream.into_split();
+    pub(crate) fn new(stream: Stream, shared: Arc<Shared>, close: CancellationToken) -> Self {
         let durable = shared.collector.durable();
         Self {
             shared,
-            reader,
-            writer,
+            stream,
             close,
             durable,
             speaker: Speaker::Stranger,
@@ -107,6 +103,7 @@ impl Connection {
         if let Err(End::Broken(error)) = self.serve().await {
             tracing::debug!(gateway = self.shared.link.name(), %error, "a connection broke");
         }
+        self.stream.close().await;
         if let Speaker::Vehicle(vin) = self.speaker {
             self.shared.live.leave(&vin, &self.close);
             if !self.is_over {
@@ -136,7 +133,7 @@ impl Connection {
                 changed = self.durable.changed(), if !self.answers.is_empty() || self.held.is_some() => {
                     changed.map_err(|_| End::Closed)?;
                 }
-                readable = self.reader.readable(), if takes_more => {
+                readable = self.stream.readable(), if takes_more => {
                     readable.map_err(End::Broken)?;
                     if self.read()? {
                         heard = Instant::now();
@@ -162,7 +159,7 @@ impl Connection {
             bytes.extend(answer.bytes);
         }
         if !bytes.is_empty() {
-            let written = timeout(WRITE_WAIT_MAX, self.writer.write_all(&bytes)).await;
+            let written = timeout(WRITE_WAIT_MAX, self.stream.write_all(&bytes)).await;
             written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(End::Broken)?;
         }
         Ok(())
@@ -176,7 +173,7 @@ impl Connection {
     /// Reads what is there and takes it in. False if there was nothing after all.
     fn read(&mut self) -> Result<bool, End> {
         READ.with_borrow_mut(|buffer| {
-            let count = match self.reader.try_read(buffer) {
+            let count = match self.stream.try_read(buffer) {
                 Ok(0) => return Err(End::Closed),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
@@ -258,11 +255,18 @@ impl Connection {
                 let now = to_wire(self.shared.link.clock().now()).unwrap_or_default();
                 self.answer_with(header.answered(Response::OK), &now, self.round);
             }
-            _ if header.encryption != Encryption::NONE => {
-                let word = header.encryption.word().unwrap_or("unknown");
-                let detail = format!("byte 21: expected no encryption, got {word}");
-                self.refuse(frame, "encrypted", &detail, undecryptable(header.edition));
-            }
+            _ if header.encryption != Encryption::NONE => return self.encrypted(frame),
+            _ => return self.understood(frame),
+        }
+        Ok(0)
+    }
+
+    /// Takes in one frame whose data unit is not encrypted, or not any more.
+    fn understood(&mut self, frame: &Frame<'_>) -> Result<u64, Full> {
+        let header = &frame.header;
+        match header.command {
+            Command::ACTIVATION if header.edition == Edition::E2025 => self.activation(frame),
+            Command::KEY_EXCHANGE if header.edition == Edition::E2025 => self.key_exchange(frame),
             command if command.is_report() => return self.report(frame),
             Command::VEHICLE_LOGIN | Command::VEHICLE_LOGOUT | Command::PLATFORM_LOGIN | Command::PLATFORM_LOGOUT => {
                 let layout = self.shared.standard.layout(header.edition);
@@ -294,7 +298,12 @@ impl Connection {
             self.refuse(frame, "report without login", detail, unknown_vin(header.edition));
             return Ok(0);
         }
-        match self.shared.collector.report(header, frame.data)? {
+        let layout = self.shared.standard.layout(header.edition);
+        let signature = self.shared.security.signature(layout, header, frame.data);
+        if !self.is_signed_well(frame, signature) {
+            return Ok(0);
+        }
+        match self.shared.collector.report(header, frame.data, signature.map(SignatureOutcome::word))? {
             Ok((round, values)) => {
                 self.round = round;
                 self.reply(frame, Response::OK, round);
@@ -375,13 +384,15 @@ impl Connection {
     /// Answers `frame` when `round` is durable: with its time and nothing else (clause 6.3.2).
     fn reply(&mut self, frame: &Frame<'_>, response: Response, round: u64) {
         let time = frame.data.get(..6).unwrap_or_default();
-        let header = Header { encryption: Encryption::NONE, ..frame.header };
-        self.answer_with(header.answered(response), time, round);
+        self.answer_with(frame.header.answered(response), time, round);
     }
 
+    /// Answers with `data`, encrypted as the header says if there is a key for it.
     fn answer_with(&mut self, header: Header, data: &[u8], round: u64) {
+        let (encryption, data) = self.shared.security.encrypt(&header, data, self.shared.link.clock());
+        let header = Header { encryption, ..header };
         let mut bytes = Vec::with_capacity(32);
-        header.write(data, &mut bytes).expect("answers are short");
+        header.write(&data, &mut bytes).expect("answers are short");
         self.answers.push_back(Answer { round, bytes });
     }
 }

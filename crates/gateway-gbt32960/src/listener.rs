@@ -18,6 +18,8 @@ use crate::collector::Collector;
 use crate::connection::Connection;
 use crate::live::Live;
 use crate::registry::Registry;
+use crate::security::Security;
+use crate::stream::{Stream, Tls};
 
 /// Where vehicles and platforms connect, and how they are treated.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ impl ListenerOptions {
 pub(crate) struct Shared {
     pub(crate) standard: Arc<Standard>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) security: Arc<Security>,
+    tls: Option<Tls>,
     pub(crate) collector: Collector,
     pub(crate) live: Live,
     pub(crate) options: ListenerOptions,
@@ -53,13 +57,28 @@ pub struct PlatformGateway {
     options: ListenerOptions,
     standard: Arc<Standard>,
     registry: Arc<Registry>,
+    security: Arc<Security>,
+    tls: Option<Tls>,
     address: watch::Sender<Option<SocketAddr>>,
 }
 
 impl PlatformGateway {
     /// A gateway that lets in whom `registry` knows.
     pub fn new(options: ListenerOptions, standard: Arc<Standard>, registry: Arc<Registry>) -> Self {
-        Self { options, standard, registry, address: watch::Sender::new(None) }
+        let (security, tls) = (Arc::new(Security::none()), None);
+        Self { options, standard, registry, security, tls, address: watch::Sender::new(None) }
+    }
+
+    /// The same with keys.
+    #[must_use]
+    pub fn with_security(self, security: Security) -> Self {
+        Self { security: Arc::new(security), ..self }
+    }
+
+    /// The same with TLS, and nobody without it.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Tells where it listens, as soon as it does.
@@ -77,7 +96,9 @@ impl PlatformGateway {
         let shared = Arc::new(Shared {
             standard: Arc::clone(&self.standard),
             registry: Arc::clone(&self.registry),
-            collector: Collector::new(Arc::clone(&self.standard)),
+            security: Arc::clone(&self.security),
+            tls: self.tls.clone(),
+            collector: Collector::new(Arc::clone(&self.standard), Arc::clone(&self.security)),
             live: Live::default(),
             options: self.options.clone(),
             link: link.clone(),
@@ -141,7 +162,18 @@ fn enter(stream: TcpStream, shared: &Arc<Shared>, connections: &TaskTracker, end
     shared.link.counters().connected();
     let (shared, close) = (Arc::clone(shared), end.child_token());
     connections.spawn(async move {
-        Connection::new(stream, Arc::clone(&shared), close).run().await;
+        let accepted = tokio::select! {
+            accepted = Stream::accept(stream, shared.tls.as_ref()) => Some(accepted),
+            () = close.cancelled() => None,
+        };
+        match accepted {
+            Some(Ok(stream)) => Connection::new(stream, Arc::clone(&shared), close).run().await,
+            Some(Err(error)) => {
+                shared.link.counters().reject("no TLS");
+                tracing::debug!(gateway = shared.link.name(), %error, "a connection without TLS");
+            }
+            None => {}
+        }
         shared.open.fetch_sub(1, Ordering::Relaxed);
     });
 }

@@ -106,6 +106,11 @@ impl Registry {
         }
     }
 
+    /// Whether the vehicle `vin` may log in, with the right card.
+    pub(crate) fn may_log_in(&self, vin: &Vin) -> bool {
+        self.vehicles.as_ref().is_none_or(|vehicles| vehicles.contains_key(vin))
+    }
+
     /// Whether vehicles may log in that are not registered.
     pub(crate) fn is_open(&self) -> bool {
         self.vehicles.is_none()
