@@ -160,20 +160,31 @@ fn enter(stream: TcpStream, shared: &Arc<Shared>, connections: &TaskTracker, end
         return;
     }
     shared.link.counters().connected();
+    // Answers are small and waited for.
+    let _ = stream.set_nodelay(true);
     let (shared, close) = (Arc::clone(shared), end.child_token());
     connections.spawn(async move {
-        let accepted = tokio::select! {
-            accepted = Stream::accept(stream, shared.tls.as_ref()) => Some(accepted),
-            () = close.cancelled() => None,
+        let stream = match &shared.tls {
+            None => Some(Stream::Plain(stream)),
+            // Apart, so that connections without TLS do not become larger by it.
+            Some(tls) => Box::pin(agree(stream, tls, &shared.link, &close)).await,
         };
-        match accepted {
-            Some(Ok(stream)) => Connection::new(stream, Arc::clone(&shared), close).run().await,
-            Some(Err(error)) => {
-                shared.link.counters().reject("no TLS");
-                tracing::debug!(gateway = shared.link.name(), %error, "a connection without TLS");
-            }
-            None => {}
+        if let Some(stream) = stream {
+            Connection::new(stream, Arc::clone(&shared), close).run().await;
         }
         shared.open.fetch_sub(1, Ordering::Relaxed);
     });
+}
+
+/// Agrees on TLS with who has connected; `None` if that fails, or takes longer than it may.
+async fn agree(stream: TcpStream, tls: &Tls, link: &Link, close: &CancellationToken) -> Option<Stream> {
+    let agreed = tokio::select! {
+        agreed = tls.agree(stream) => agreed,
+        () = close.cancelled() => return None,
+    };
+    if let Err(error) = &agreed {
+        link.counters().reject("no TLS");
+        tracing::debug!(gateway = link.name(), %error, "a connection without TLS");
+    }
+    agreed.ok()
 }

@@ -79,6 +79,13 @@ impl Tls {
         };
         Ok(Self(TlsAcceptor::from(Arc::new(config.with_single_cert(chain, key)?))))
     }
+
+    /// Agrees on TLS with who has connected.
+    pub(crate) async fn agree(&self, stream: TcpStream) -> io::Result<Stream> {
+        let agreed = timeout(HANDSHAKE_WAIT_MAX, self.0.accept(stream)).await;
+        let agreed = agreed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        Ok(Stream::Tls(Box::new(agreed)))
+    }
 }
 
 impl std::fmt::Debug for Tls {
@@ -94,23 +101,13 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Agrees on TLS with who has connected, if there is to be TLS.
-    pub(crate) async fn accept(stream: TcpStream, tls: Option<&Tls>) -> io::Result<Self> {
-        // Answers are small and waited for.
-        let _ = stream.set_nodelay(true);
-        let Some(tls) = tls else { return Ok(Self::Plain(stream)) };
-        // Apart, so that connections without TLS do not become larger by it.
-        let agreed = Box::pin(timeout(HANDSHAKE_WAIT_MAX, tls.0.accept(stream))).await;
-        let agreed = agreed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-        Ok(Self::Tls(Box::new(agreed)))
-    }
-
     /// Waits until there may be something to read.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Plain(stream) => stream.readable().await,
-            Self::Tls(stream) => stream.get_ref().0.readable().await,
-        }
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        stream.readable().await
     }
 
     /// Reads what is there, 0 bytes at the end; it would block where there is nothing. Under TLS nothing that has been
@@ -133,9 +130,13 @@ impl Stream {
     pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.write_all(bytes).await,
+            // Apart, so that a connection without TLS does not become larger by it.
             Self::Tls(stream) => {
-                stream.write_all(bytes).await?;
-                stream.flush().await
+                let written = async {
+                    stream.write_all(bytes).await?;
+                    stream.flush().await
+                };
+                Box::pin(written).await
             }
         }
     }
@@ -143,7 +144,7 @@ impl Stream {
     /// Says goodbye, where there is a way to say it.
     pub(crate) async fn close(&mut self) {
         if let Self::Tls(stream) = self {
-            let _ = timeout(GOODBYE_WAIT_MAX, stream.shutdown()).await;
+            let _ = Box::pin(timeout(GOODBYE_WAIT_MAX, stream.shutdown())).await;
         }
     }
 }

@@ -3,3 +3,5 @@
 
 mod house;
 mod platform;
+mod secured;
+mod tls;
