@@ -105,7 +105,14 @@ impl Stream {
     pub(crate) async fn readable(&self) -> io::Result<()> {
         let stream = match self {
             Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tls(stream) => {
+                let (stream, session) = stream.get_ref();
+                if !session.wants_read() {
+                    // What was said right behind the handshake came with it, and has been decrypted.
+                    return Ok(());
+                }
+                stream
+            }
         };
         stream.readable().await
     }
