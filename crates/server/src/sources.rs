@@ -10,13 +10,14 @@ use gateway_mtconnect::naming::profile_ids;
 use gateway_mtconnect::shdr::{ShdrGateway, ShdrOptions};
 use gateway_mtconnect::{AgentGateway, AgentOptions};
 use gbt32960::Standard;
-use model::Clock;
+use model::{Clock, Timestamp};
 use store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{AgentConfig, GatewayConfig, Gbt32960Config, ShdrConfig};
 use crate::own::{self, OwnGateway};
+use crate::vehicle_keys;
 
 /// Tables whose names stand for one thing each, so that nothing else is kept under them.
 pub(crate) const BUILT_IN_TABLES: [&[&str]; 2] =
@@ -75,7 +76,7 @@ impl Sources {
                     all.run("mtconnect-agent", &agent.url, link, Ok(agent_gateway(agent, place as u64)));
                 }
                 GatewayConfig::Gbt32960(config) => {
-                    all.run("gbt32960", &config.listen.to_string(), link, platform_gateway(config));
+                    all.run("gbt32960", &config.listen.to_string(), link, platform_gateway(config, clock.now()));
                 }
             }
         }
@@ -139,7 +140,7 @@ fn agent_gateway(config: &AgentConfig, seed: u64) -> Box<dyn Gateway> {
     }))
 }
 
-fn platform_gateway(config: &Gbt32960Config) -> Result<Box<dyn Gateway>, GatewayError> {
+fn platform_gateway(config: &Gbt32960Config, now: Timestamp) -> Result<Box<dyn Gateway>, GatewayError> {
     let account = |platform: &crate::config::PlatformConfig| PlatformAccount {
         user: platform.user.as_str().into(),
         password: platform.password.0.as_str().into(),
@@ -160,7 +161,14 @@ fn platform_gateway(config: &Gbt32960Config) -> Result<Box<dyn Gateway>, Gateway
         silence_max: std::time::Duration::from_secs(config.silence_secs_max),
         ..ListenerOptions::new(config.listen)
     };
-    Ok(Box::new(PlatformGateway::new(options, Arc::new(Standard::built_in()), Arc::new(registry))))
+    let mut gateway = PlatformGateway::new(options, Arc::new(Standard::built_in()), Arc::new(registry));
+    if let Some(security) = &config.security {
+        gateway = gateway.with_security(vehicle_keys::security(security, now)?);
+    }
+    if let Some(tls) = &config.tls {
+        gateway = gateway.with_tls(vehicle_keys::tls(tls)?);
+    }
+    Ok(Box::new(gateway))
 }
 
 /// The mapping of each device of a model, under `profile` or under a name made of the device's own.
