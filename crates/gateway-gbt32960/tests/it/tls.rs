@@ -1,19 +1,24 @@
 //! TLS, with a client that we had no part in: `openssl s_client`, a process of its own.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_gbt32960::{Registry, Tls};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
 use crate::house::{House, frame, login, report};
 
 /// What `openssl req` is to write into certificates.
 const CONFIGURATION: &str = "[req]\ndistinguished_name = name\n[name]\n\
     [authority]\nbasicConstraints = critical, CA:TRUE\nsubjectAltName = DNS:localhost\n\
-    [vehicle]\nbasicConstraints = CA:FALSE\nextendedKeyUsage = clientAuth\nsubjectAltName = DNS:vehicle\n";
+    [vehicle]\nbasicConstraints = CA:FALSE\nextendedKeyUsage = clientAuth, serverAuth\nsubjectAltName = DNS:localhost\n";
 
 /// Makes a certificate: an authority that vouches for itself, or a vehicle for which the authority `by` vouches. False where
 /// there is no `openssl`.
@@ -112,6 +117,52 @@ async fn who_has_no_certificate_is_not_heard_where_one_is_wanted() {
         let heard = talk(client(folder.path(), house.address, more), heartbeat.clone(), 25).await;
         assert_eq!(heard.len(), expected, "{more:?}");
     }
+    house.stop().await;
+}
+
+/// The last part of the handshake and what is `said` go out in one piece.
+fn say_with_the_handshake(folder: &Path, address: SocketAddr, said: &[u8], heard: &mut [u8]) -> std::io::Result<()> {
+    let mut roots = RootCertStore::empty();
+    let authority = std::fs::read(folder.join("maker.pem"))?;
+    roots.add(CertificateDer::from_pem_slice(&authority).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots).with_client_auth_cert(
+        CertificateDer::pem_file_iter(folder.join("vehicle.pem")).unwrap().map(Result::unwrap).collect(),
+        PrivateKeyDer::from_pem_file(folder.join("vehicle.key")).unwrap(),
+    );
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut session = ClientConnection::new(Arc::new(config.unwrap()), name).unwrap();
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+    while session.is_handshaking() {
+        session.write_tls(&mut socket)?;
+        session.read_tls(&mut socket)?;
+        session.process_new_packets().unwrap();
+    }
+    session.writer().write_all(said)?;
+    let mut piece = Vec::new();
+    while session.wants_write() {
+        session.write_tls(&mut piece)?;
+    }
+    socket.write_all(&piece)?;
+    Stream::new(&mut session, &mut socket).read_exact(heard)
+}
+
+#[tokio::test]
+async fn what_comes_in_one_piece_with_the_end_of_the_handshake_is_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let wanted = [("maker", None), ("server", Some("maker")), ("vehicle", Some("maker"))];
+    if !wanted.into_iter().all(|(name, by)| certificate(folder.path(), name, by)) {
+        return;
+    }
+    let house = house(folder.path(), Some("maker.pem")).await;
+    let address = house.address;
+    let spoken = tokio::task::spawn_blocking(move || {
+        let mut heard = [0; 25];
+        say_with_the_handshake(folder.path(), address, &frame(0x23, 7, 1, ""), &mut heard).map(|()| heard)
+    });
+    assert_eq!(spoken.await.unwrap().unwrap()[2..4], [7, 1]);
     house.stop().await;
 }
 
