@@ -2,14 +2,17 @@
 //! the more it carries. Says by the number of the round when a batch is durable. Must not know of sockets.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use futures::future::try_join;
-use gateway::{IngestError, Link};
+use futures::future::try_join3;
+use gateway::{Backoff, Connection as State, IngestError, Link};
 use gbt32960::{DecodeError, Header, ReportRows, Standard};
 use model::{
     AssetId, AssetKind, Batch, Changes, Observation, Profile, Quality, Shape, Signal, Timestamp, Value, ValueKind,
 };
 use tokio::sync::{Notify, watch};
+
+use crate::security::Security;
 
 /// Reports in a batch at the most; then connections wait.
 const ROWS_MAX: usize = 16_384;
@@ -45,6 +48,7 @@ pub(crate) struct Full(pub(crate) u64);
 
 /// See the module.
 pub(crate) struct Collector {
+    security: Arc<Security>,
     filling: Mutex<Filling>,
     filled: Notify,
     /// The last round that is durable.
@@ -59,9 +63,9 @@ struct Filling {
 }
 
 impl Collector {
-    pub(crate) fn new(standard: Arc<Standard>) -> Self {
+    pub(crate) fn new(standard: Arc<Standard>, security: Arc<Security>) -> Self {
         let filling = Filling { round: 1, rows: ReportRows::new(standard), sessions: Changes::default() };
-        Self { filling: Mutex::new(filling), filled: Notify::new(), durable: watch::Sender::new(0) }
+        Self { security, filling: Mutex::new(filling), filled: Notify::new(), durable: watch::Sender::new(0) }
     }
 
     fn filling(&self) -> MutexGuard<'_, Filling> {
@@ -73,17 +77,26 @@ impl Collector {
         self.durable.subscribe()
     }
 
-    /// Adds a report. Gives the round that makes it durable and how many values it has, or what is wrong with it.
+    /// Adds a report, and what became of its `signature`. Gives the round that makes it durable and how many values it has,
+    /// or what is wrong with it.
     ///
     /// # Errors
     /// When the batch is full: nothing was added.
-    pub(crate) fn report(&self, header: &Header, data: &[u8]) -> Result<Result<(u64, u64), DecodeError>, Full> {
+    pub(crate) fn report(
+        &self,
+        header: &Header,
+        data: &[u8],
+        signature: Option<&str>,
+    ) -> Result<Result<(u64, u64), DecodeError>, Full> {
         let mut filling = self.filling();
         if filling.rows.len() >= ROWS_MAX || filling.rows.is_full() {
             return Err(Full(filling.round));
         }
         let before = filling.rows.values();
         let outcome = filling.rows.push(header, data).map(|_| (filling.round, filling.rows.values() - before));
+        if let (Ok(_), Some(signature)) = (&outcome, signature) {
+            filling.rows.mark_signature(signature);
+        }
         drop(filling);
         if outcome.is_ok() {
             self.filled.notify_one();
@@ -119,6 +132,13 @@ impl Collector {
         Ok(round)
     }
 
+    /// The round that makes durable what has been learned of keys.
+    pub(crate) fn keys(&self) -> u64 {
+        let round = self.filling().round;
+        self.filled.notify_one();
+        round
+    }
+
     /// Makes batch after batch durable until `end`, and then what is left.
     ///
     /// # Errors
@@ -149,8 +169,34 @@ impl Collector {
                 None => Ok(()),
             }
         };
-        try_join(deliver(rows), deliver(sessions)).await?;
+        try_join3(deliver(rows), deliver(sessions), self.keep_keys(link)).await?;
         self.durable.send_replace(round);
         Ok(())
+    }
+
+    /// Keeps what has been learned of keys. While that is not possible it waits and tries again, and nothing is acknowledged.
+    async fn keep_keys(&self, link: &Link) -> Result<(), IngestError> {
+        let records: Arc<[_]> = self.security.keyring.take_pending().into();
+        let Some(store) = self.security.store.as_ref().filter(|_| !records.is_empty()) else { return Ok(()) };
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5), 0);
+        for attempt in 0_u32.. {
+            let (store, records) = (Arc::clone(store), Arc::clone(&records));
+            let kept = tokio::task::spawn_blocking(move || store.append(&records)).await;
+            let reason = match kept {
+                Ok(Ok(())) if attempt == 0 => return Ok(()),
+                Ok(Ok(())) => {
+                    link.report(State::Connected);
+                    return Ok(());
+                }
+                Ok(Err(error)) => format!("failed to keep keys: {error}"),
+                Err(error) => format!("failed to keep keys: {error}"),
+            };
+            link.report(State::Refused(reason));
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next_wait()) => {}
+                () = link.stop().cancelled() => break,
+            }
+        }
+        Err(IngestError::Closed)
     }
 }

@@ -1,11 +1,13 @@
 //! One connection: finds frames in what is read, hands on what they say, and answers in their order, each answer only
 //! when what it acknowledges is durable. Must not know of other connections.
 
+mod secured;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,9 +18,7 @@ use gbt32960::{
     from_wire, to_wire,
 };
 use model::Timestamp;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::ReadBuf;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,8 @@ use crate::collector::{Full, SessionChange};
 use crate::listener::Shared;
 use crate::live::Contact;
 use crate::registry::Admission;
+use crate::security::SignatureOutcome;
+use crate::stream::Stream;
 
 /// As much as is read at a time, by all connections of a thread.
 const READ_BYTES: usize = 64 << 10;
@@ -105,8 +107,7 @@ enum End {
 /// See the module.
 pub(crate) struct Connection {
     shared: Arc<Shared>,
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    stream: Stream,
     contact: Contact,
     durable: watch::Receiver<u64>,
     speaker: Speaker,
@@ -121,16 +122,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, shared: Arc<Shared>, close: CancellationToken) -> Self {
-        // Answers are small and waited for.
-        let _ = stream.set_nodelay(true);
-        let (reader, writer) = stream.into_split();
+    pub(crate) fn new(stream: Stream, shared: Arc<Shared>, close: CancellationToken) -> Self {
         let durable = shared.collector.durable();
         let contact = Contact { close, wake: Arc::new(Notify::new()) };
         Self {
             shared,
-            reader,
-            writer,
+            stream,
             contact,
             durable,
             speaker: Speaker::Stranger,
@@ -147,6 +144,7 @@ impl Connection {
         if let Err(End::Broken(error)) = self.serve().await {
             tracing::debug!(gateway = self.shared.link.name(), %error, "a connection broke");
         }
+        self.stream.close().await;
         if let Speaker::Vehicle(Header { vin, .. }) = self.speaker {
             self.leave(&vin);
             if !self.is_over {
@@ -187,7 +185,7 @@ impl Connection {
                 changed = self.durable.changed(), if !self.answers.is_empty() || self.held.is_some() => {
                     changed.map_err(|_| End::Closed)?;
                 }
-                read = poll_fn(|task| read(&mut self.reader, task)), if takes_more => {
+                read = poll_fn(|task| read(&mut self.stream, task)), if takes_more => {
                     self.take_read(read?);
                     heard = Instant::now();
                 }
@@ -227,7 +225,7 @@ impl Connection {
         let durable = *self.durable.borrow_and_update();
         let bytes = self.answers.take_due(durable);
         if !bytes.is_empty() {
-            let written = timeout(WRITE_WAIT_MAX, self.writer.write_all(&bytes)).await;
+            let written = timeout(WRITE_WAIT_MAX, self.stream.write_all(&bytes)).await;
             written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(End::Broken)?;
         }
         Ok(())
@@ -318,11 +316,18 @@ impl Connection {
                 let now = to_wire(self.shared.link.clock().now()).unwrap_or_default();
                 self.answer_with(header.answered(Response::OK), &now, self.round);
             }
-            _ if header.encryption != Encryption::NONE => {
-                let word = header.encryption.word().unwrap_or("unknown");
-                let detail = format!("byte 21: expected no encryption, got {word}");
-                self.refuse(frame, "encrypted", &detail, undecryptable(header.edition));
-            }
+            _ if header.encryption != Encryption::NONE => return self.encrypted(frame),
+            _ => return self.understood(frame),
+        }
+        Ok(0)
+    }
+
+    /// Takes in one frame whose data unit is not encrypted, or not any more.
+    fn understood(&mut self, frame: &Frame<'_>) -> Result<u64, Full> {
+        let header = &frame.header;
+        match header.command {
+            Command::ACTIVATION if header.edition == Edition::E2025 => self.activation(frame),
+            Command::KEY_EXCHANGE if header.edition == Edition::E2025 => self.key_exchange(frame),
             command if command.is_report() => return self.report(frame),
             Command::VEHICLE_LOGIN | Command::VEHICLE_LOGOUT | Command::PLATFORM_LOGIN | Command::PLATFORM_LOGOUT => {
                 let layout = self.shared.standard.layout(header.edition);
@@ -354,7 +359,12 @@ impl Connection {
             self.refuse(frame, "report without login", detail, unknown_vin(header.edition));
             return Ok(0);
         }
-        match self.shared.collector.report(header, frame.data)? {
+        let layout = self.shared.standard.layout(header.edition);
+        let signature = self.shared.security.signature(layout, header, frame.data);
+        if !self.is_signed_well(frame, signature) {
+            return Ok(0);
+        }
+        match self.shared.collector.report(header, frame.data, signature.map(SignatureOutcome::word))? {
             Ok((round, values)) => {
                 self.round = round;
                 self.reply(frame, Response::OK, round);
@@ -438,20 +448,21 @@ impl Connection {
     /// Answers `frame` when `round` is durable: with its time and nothing else (clause 6.3.2).
     fn reply(&mut self, frame: &Frame<'_>, response: Response, round: u64) {
         let time = frame.data.get(..6).unwrap_or_default();
-        let header = Header { encryption: Encryption::NONE, ..frame.header };
-        self.answer_with(header.answered(response), time, round);
+        self.answer_with(frame.header.answered(response), time, round);
     }
 
+    /// Answers with `data`, encrypted as the header says if there is a key for it.
     fn answer_with(&mut self, header: Header, data: &[u8], round: u64) {
-        self.answers.push(round, header, data);
+        let (encryption, data) = self.shared.security.encrypt(&header, data, self.shared.link.clock());
+        self.answers.push(round, Header { encryption, ..header }, &data);
     }
 }
 
 /// Reads to [`READ`] what is there, and gives how many bytes that is. They stand there until this thread waits or reads again.
-fn read(reader: &mut OwnedReadHalf, task: &mut Context<'_>) -> Poll<Result<usize, End>> {
+fn read(stream: &mut Stream, task: &mut Context<'_>) -> Poll<Result<usize, End>> {
     READ.with_borrow_mut(|buffer| {
         let mut buffer = ReadBuf::new(buffer);
-        match ready!(Pin::new(reader).poll_read(task, &mut buffer)) {
+        match ready!(stream.poll_read(task, &mut buffer)) {
             Ok(()) if buffer.filled().is_empty() => Poll::Ready(Err(End::Closed)),
             Ok(()) => Poll::Ready(Ok(buffer.filled().len())),
             Err(error) => Poll::Ready(Err(End::Broken(error))),

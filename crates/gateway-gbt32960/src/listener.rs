@@ -18,6 +18,8 @@ use crate::collector::Collector;
 use crate::connection::Connection;
 use crate::orders::Orders;
 use crate::registry::Registry;
+use crate::security::Security;
+use crate::stream::{Stream, Tls};
 
 /// Where vehicles and platforms connect, and how they are treated.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ impl ListenerOptions {
 pub(crate) struct Shared {
     pub(crate) standard: Arc<Standard>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) security: Arc<Security>,
+    tls: Option<Tls>,
     pub(crate) collector: Collector,
     pub(crate) orders: Arc<Orders>,
     pub(crate) options: ListenerOptions,
@@ -54,6 +58,8 @@ pub struct PlatformGateway {
     standard: Arc<Standard>,
     registry: Arc<Registry>,
     orders: Arc<Orders>,
+    security: Arc<Security>,
+    tls: Option<Tls>,
     address: watch::Sender<Option<SocketAddr>>,
 }
 
@@ -66,7 +72,20 @@ impl PlatformGateway {
         registry: Arc<Registry>,
         orders: Arc<Orders>,
     ) -> Self {
-        Self { options, standard, registry, orders, address: watch::Sender::new(None) }
+        let (security, tls) = (Arc::new(Security::none()), None);
+        Self { options, standard, registry, orders, security, tls, address: watch::Sender::new(None) }
+    }
+
+    /// The same with keys.
+    #[must_use]
+    pub fn with_security(self, security: Security) -> Self {
+        Self { security: Arc::new(security), ..self }
+    }
+
+    /// The same with TLS, and nobody without it.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Tells where it listens, as soon as it does.
@@ -84,7 +103,9 @@ impl PlatformGateway {
         let shared = Arc::new(Shared {
             standard: Arc::clone(&self.standard),
             registry: Arc::clone(&self.registry),
-            collector: Collector::new(Arc::clone(&self.standard)),
+            security: Arc::clone(&self.security),
+            tls: self.tls.clone(),
+            collector: Collector::new(Arc::clone(&self.standard), Arc::clone(&self.security)),
             orders: Arc::clone(&self.orders),
             options: self.options.clone(),
             link: link.clone(),
@@ -146,9 +167,31 @@ fn enter(stream: TcpStream, shared: &Arc<Shared>, connections: &TaskTracker, end
         return;
     }
     shared.link.counters().connected();
+    // Answers are small and waited for.
+    let _ = stream.set_nodelay(true);
     let (shared, close) = (Arc::clone(shared), end.child_token());
     connections.spawn(async move {
-        Connection::new(stream, Arc::clone(&shared), close).run().await;
+        let stream = match &shared.tls {
+            None => Some(Stream::Plain(stream)),
+            // Apart, so that connections without TLS do not become larger by it.
+            Some(tls) => Box::pin(agree(stream, tls, &shared.link, &close)).await,
+        };
+        if let Some(stream) = stream {
+            Connection::new(stream, Arc::clone(&shared), close).run().await;
+        }
         shared.open.fetch_sub(1, Ordering::Relaxed);
     });
+}
+
+/// Agrees on TLS with who has connected; `None` if that fails, or takes longer than it may.
+async fn agree(stream: TcpStream, tls: &Tls, link: &Link, close: &CancellationToken) -> Option<Stream> {
+    let agreed = tokio::select! {
+        agreed = tls.agree(stream) => agreed,
+        () = close.cancelled() => return None,
+    };
+    if let Err(error) = &agreed {
+        link.counters().reject("no TLS");
+        tracing::debug!(gateway = link.name(), %error, "a connection without TLS");
+    }
+    agreed.ok()
 }

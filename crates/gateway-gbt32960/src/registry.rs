@@ -121,6 +121,12 @@ impl Registry {
         self.newcomers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the vehicle `vin` may log in, with the right card.
+    pub(crate) fn may_log_in(&self, vin: &Vin) -> bool {
+        let vehicles = self.vehicles.as_ref().map(|all| all.read().unwrap_or_else(PoisonError::into_inner));
+        vehicles.is_none_or(|vehicles| vehicles.contains_key(vin))
+    }
+
     /// Whether vehicles may log in that are not registered.
     pub fn is_open(&self) -> bool {
         self.vehicles.is_none()

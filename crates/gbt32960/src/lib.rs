@@ -9,6 +9,7 @@
 //! | [`Content`] | a data unit as a tree of raw values; [`Content::write`] gives the same bytes again |
 //! | [`Standard`] | the layouts of both editions, and the profile that reports are kept in |
 //! | [`Request`] | what a platform can ask of a vehicle, by names |
+//! | [`Blocks`] | where the blocks of a report stand, for who looks at their bytes |
 //! | [`ReportRows`] | reports on their way into columns: one pass, nothing allocated for a field |
 //!
 //! Raw values are what the wire carries; [`Number::physical`] makes them physical. Values that mean abnormal (`FE…`) and
@@ -16,6 +17,7 @@
 //!
 //! This crate must not know of sockets, clocks, keys or the store.
 
+mod blocks;
 mod content;
 mod dump;
 mod edition;
@@ -33,6 +35,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::Blocks;
 pub use content::{Block, BlockContent, Content, Node, Unit};
 pub use dump::dump;
 pub use edition::{Command, Edition, Encryption, Response};

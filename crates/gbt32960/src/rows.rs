@@ -89,6 +89,15 @@ impl ReportRows {
         pushed.map_err(|error| error.shifted(HEADER_BYTES))
     }
 
+    /// Notes what became of the signature of the report that was added last.
+    pub fn mark_signature(&mut self, outcome: &str) {
+        if let Column::Texts(rows) = &mut self.frames.columns[usize::from(Own::SIGNATURE)]
+            && let Some(row) = rows.last_mut()
+        {
+            *row = Some(outcome.into());
+        }
+    }
+
     fn try_push(&mut self, header: &Header, data: &[u8]) -> Result<Timestamp, DecodeError> {
         let mut reader = Reader::new(data);
         let time = from_wire(content::time(&mut reader)?)?;
@@ -329,7 +338,7 @@ impl Row<'_> {
 }
 
 /// For what is only gone through.
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl Sink for Nowhere {
     fn number(&mut self, _: &Field, _: &Number, _: usize, _: u64, _: &Noted) {}

@@ -31,11 +31,14 @@ impl Own {
     pub(crate) const BLOCKS: u16 = 1;
     /// The bytes of blocks that have no columns, one after another.
     pub(crate) const OTHER: u16 = 2;
+    /// What became of its signature, where somebody looked at it.
+    pub(crate) const SIGNATURE: u16 = 3;
 
-    const SIGNALS: [(&'static str, &'static str, ValueKind, &'static str); 3] = [
+    const SIGNALS: [(&'static str, &'static str, ValueKind, &'static str); 4] = [
         ("report_edition", "report.edition", ValueKind::Integer, "版本 Edition"),
         ("report_blocks", "report.blocks", ValueKind::Text, "信息类型标志 Types of the blocks, hexadecimal"),
         ("report_other", "report.other", ValueKind::Text, "其他数据 Other blocks, hexadecimal"),
+        ("report_signature", "report.signature", ValueKind::Text, "验签结果 What became of its signature"),
     ];
 }
 

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::flight_sql::FlightSqlConfig;
-pub use self::gbt32960::{Gbt32960Config, PlatformConfig};
+pub use self::gbt32960::{Gbt32960Config, PlatformConfig, SecurityConfig, SignaturesConfig, TlsConfig};
 pub(crate) use self::postgres::{PASSWORD_RULE, is_password};
 pub use self::postgres::{Password, PostgresConfig};
 pub use self::store::{BackupConfig, HoldConfig, LimitsConfig, RetentionConfig, StoreConfig};

@@ -18,6 +18,7 @@ mod postgres;
 mod quarantine;
 mod receive;
 mod sources;
+mod vehicle_keys;
 mod vehicles;
 
 pub mod http;

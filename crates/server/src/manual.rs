@@ -47,17 +47,22 @@ fn resolve<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Va
     name.and_then(|name| definitions.get(name)).unwrap_or(schema)
 }
 
-/// The keys of a section that are sections themselves, any number of them.
+/// The keys of a section that are sections themselves: any number of them, or one that may be left out.
 fn lists(section: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let properties = section["properties"].as_object().into_iter().flatten();
-    properties.filter(|(_, property)| property["items"].get("$ref").is_some())
+    properties
+        .filter(|(_, property)| [&property["items"], &property["anyOf"][0]].iter().any(|of| of.get("$ref").is_some()))
 }
 
 /// Describes the sections in `described`, the section `section`.
 fn put_lists(text: &mut String, section: &str, described: &Value, definitions: &Map<String, Value>) {
     for (name, list) in lists(described) {
-        let items = resolve(&list["items"], definitions);
-        let _ = write!(text, "\n### `[[{section}.{name}]]`\n\n{}\n\n", paragraph(items));
+        let (items, head) = match list.get("items") {
+            Some(items) => (items, format!("[[{section}.{name}]]")),
+            None => (&list["anyOf"][0], format!("[{section}.{name}]")),
+        };
+        let items = resolve(items, definitions);
+        let _ = write!(text, "\n### `{head}`\n\n{}\n\n", paragraph(items));
         keys(text, items);
     }
 }
@@ -99,6 +104,8 @@ mod tests {
             "| `url` | string | required |",
             "### `[[store.holds]]`",
             "### `[[gateways.platforms]]`",
+            "### `[gateways.tls]`",
+            "| `signatures` | string | `\"ignore\"` |",
             "| `reason` | string | required |",
         ] {
             assert!(manual.contains(expected), "{expected} in\n{manual}");

@@ -76,7 +76,7 @@ impl Sources {
                     all.run("mtconnect-agent", &agent.url, link, Ok(agent_gateway(agent, place as u64)));
                 }
                 GatewayConfig::Gbt32960(config) => {
-                    all.run("gbt32960", &config.listen.to_string(), link, vehicles.gateway(config));
+                    all.run("gbt32960", &config.listen.to_string(), link, vehicles.gateway(config, clock.now()));
                 }
             }
         }

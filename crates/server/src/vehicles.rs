@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gateway::{Gateway, GatewayError, Link};
 use gateway_gbt32960::{ListenerOptions, Newcomer, Orders, PlatformAccount, PlatformGateway, Registry};
 use gbt32960::{Standard, Vin};
+use model::Timestamp;
 
 use crate::config::{Gbt32960Config, PlatformConfig};
+use crate::vehicle_keys;
 
 /// See the module.
 pub(crate) struct Vehicles {
@@ -40,8 +42,8 @@ impl Vehicles {
         Self { orders, standard, folder, registries: Mutex::default() }
     }
 
-    /// The gateway that `config` describes.
-    pub(crate) fn gateway(&self, config: &Gbt32960Config) -> Result<Box<dyn Gateway>, GatewayError> {
+    /// The gateway that `config` describes, as it is at `now`.
+    pub(crate) fn gateway(&self, config: &Gbt32960Config, now: Timestamp) -> Result<Box<dyn Gateway>, GatewayError> {
         let account = |platform: &PlatformConfig| PlatformAccount {
             user: platform.user.as_str().into(),
             password: platform.password.0.as_str().into(),
@@ -68,7 +70,14 @@ impl Vehicles {
             ..ListenerOptions::new(config.listen)
         };
         let (standard, orders) = (Arc::clone(&self.standard), Arc::clone(&self.orders));
-        Ok(Box::new(PlatformGateway::new(options, standard, registry, orders)))
+        let mut gateway = PlatformGateway::new(options, standard, registry, orders);
+        if let Some(security) = &config.security {
+            gateway = gateway.with_security(vehicle_keys::security(security, now)?);
+        }
+        if let Some(tls) = &config.tls {
+            gateway = gateway.with_tls(vehicle_keys::tls(tls)?);
+        }
+        Ok(Box::new(gateway))
     }
 
     /// The vehicles that came and are not registered, each with its gateway.

@@ -65,6 +65,14 @@ impl House {
     }
 
     pub(crate) async fn with(registry: Registry, more: impl FnOnce(ListenerOptions) -> ListenerOptions) -> Self {
+        Self::build(registry, more, |gateway| gateway).await
+    }
+
+    pub(crate) async fn build(
+        registry: Registry,
+        more: impl FnOnce(ListenerOptions) -> ListenerOptions,
+        also: impl FnOnce(PlatformGateway) -> PlatformGateway,
+    ) -> Self {
         let shelf =
             Arc::new(Shelf { open: watch::Sender::new(true), kept: Mutex::default(), rejected: Mutex::default() });
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_783_418_400_000)));
@@ -74,7 +82,8 @@ impl House {
         let (link, orders) = (link("vehicles"), Orders::new(Arc::new(Standard::built_in()), link("orders")));
         let orders = Arc::new(orders);
         let options = more(ListenerOptions::new(SocketAddr::from(([127, 0, 0, 1], 0))));
-        let gateway = PlatformGateway::new(options, Arc::new(Standard::built_in()), Arc::new(registry), orders.clone());
+        let standard = Arc::new(Standard::built_in());
+        let gateway = also(PlatformGateway::new(options, standard, Arc::new(registry), orders.clone()));
         let mut address = gateway.address();
         let running = {
             let link = link.clone();
@@ -108,6 +117,19 @@ impl House {
             reports.extend(vehicles.zip(speeds.iter().copied()));
         }
         reports
+    }
+
+    /// What became of the signatures of the reports that were kept.
+    pub(crate) fn signatures(&self) -> Vec<Option<String>> {
+        let kept = self.shelf.kept.lock().unwrap();
+        let mut signatures = Vec::new();
+        for batch in kept.iter() {
+            let Rows::Frames(frames) = &batch.rows else { continue };
+            let column = batch.profile.signal_index("report_signature").unwrap();
+            let model::Column::Texts(rows) = &frames.columns[usize::from(column)] else { panic!("texts") };
+            signatures.extend(rows.iter().map(|row| row.as_ref().map(ToString::to_string)));
+        }
+        signatures
     }
 
     /// Changes of sessions that were kept: vehicle and what happened.
@@ -166,6 +188,12 @@ impl Vehicle {
 
     /// The next answer, as command, response flag and data unit.
     pub(crate) async fn hear(&mut self) -> (u8, u8, Vec<u8>) {
+        let (command, response, _, data) = self.hear_encrypted().await;
+        (command, response, data)
+    }
+
+    /// The next answer, as command, response flag, encryption and data unit.
+    pub(crate) async fn hear_encrypted(&mut self) -> (u8, u8, u8, Vec<u8>) {
         let heard = async {
             let mut head = [0; 24];
             self.stream.read_exact(&mut head).await.unwrap();
@@ -174,7 +202,7 @@ impl Vehicle {
             let check = head[2..].iter().chain(&data).fold(0, |all, byte| all ^ byte);
             assert_eq!(check, 0, "the check byte is right");
             data.pop();
-            (head[2], head[3], data)
+            (head[2], head[3], head[21], data)
         };
         tokio::time::timeout(WAIT_MAX, heard).await.expect("an answer comes")
     }
@@ -183,6 +211,13 @@ impl Vehicle {
     pub(crate) async fn is_silent(&mut self) -> bool {
         let mut byte = [0];
         tokio::time::timeout(Duration::from_millis(200), self.stream.peek(&mut byte)).await.is_err()
+    }
+
+    /// Whether the other side ends the connection, and says no frame before.
+    pub(crate) async fn is_answered_with_no_frame(&mut self) -> bool {
+        let mut heard = Vec::new();
+        let ended = tokio::time::timeout(WAIT_MAX, self.stream.read_to_end(&mut heard)).await;
+        ended.is_ok() && !matches!(heard.first(), Some(0x23 | 0x24))
     }
 
     /// Whether the other side has closed the connection.
@@ -198,9 +233,14 @@ pub(crate) fn frame(edition: u8, command: u8, vehicle: u32, data: &str) -> Vec<u
     let digits: Vec<u8> = data.bytes().filter(|byte| *byte != b' ').collect();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     let data: Vec<u8> = digits.chunks(2).map(byte).collect();
+    frame_of(edition, command, vehicle, 1, &data)
+}
+
+/// The same with the data unit `data`, which is encrypted as `encryption` says.
+pub(crate) fn frame_of(edition: u8, command: u8, vehicle: u32, encryption: u8, data: &[u8]) -> Vec<u8> {
     let mut frame = vec![edition, edition, command, 0xFE];
     frame.extend(format!("LTMTEST{vehicle:010}").into_bytes());
-    frame.push(1);
+    frame.push(encryption);
     frame.extend((data.len() as u16).to_be_bytes());
     frame.extend(data);
     frame.push(frame[2..].iter().fold(0, |all, byte| all ^ byte));

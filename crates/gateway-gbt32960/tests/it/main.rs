@@ -4,3 +4,5 @@
 mod house;
 mod orders;
 mod platform;
+mod secured;
+mod tls;
