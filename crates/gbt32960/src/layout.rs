@@ -199,6 +199,11 @@ fn special(abnormal: u64, quality: model::Quality) -> Option<u64> {
 }
 
 impl Group {
+    /// The field called `id`.
+    pub(crate) fn field(&self, id: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.id == id)
+    }
+
     /// A column that has one element for each item of a list of such groups.
     pub(crate) fn item_column(&self) -> Option<u16> {
         self.fields.iter().find_map(|field| match &field.what {

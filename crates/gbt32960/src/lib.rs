@@ -10,6 +10,7 @@
 //! | [`Standard`] | the layouts of both editions, and the profile that reports are kept in |
 //! | [`ReportRows`] | reports on their way into columns: one pass, nothing allocated for a field |
 //! | [`Standard::restored`] | a row as the data unit that it was, byte for byte |
+//! | [`Downgrade`] | a row of 2025 as data units of 2016, and what these do not say |
 //!
 //! Raw values are what the wire carries; [`Number::physical`] makes them physical. Values that mean abnormal (`FE…`) and
 //! invalid (`FF…`) are qualities. Times are of China (UTC+8).
@@ -17,6 +18,7 @@
 //! This crate must not know of sockets, clocks, keys or the store.
 
 mod content;
+mod downgrade;
 mod dump;
 mod edition;
 mod error;
@@ -34,6 +36,7 @@ mod walk;
 mod tests;
 
 pub use content::{Block, BlockContent, Content, Node, Unit};
+pub use downgrade::{Downgrade, Inexpressible};
 pub use dump::dump;
 pub use edition::{Command, Edition, Encryption, Response};
 pub use error::{DecodeError, EncodeError};

@@ -13,13 +13,13 @@ fn standard() -> &'static Standard {
     &STANDARD
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes().chunks(2);
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 /// Name and bytes of the published frames, where they are.
-fn published() -> Vec<(String, Vec<u8>)> {
+pub(crate) fn published() -> Vec<(String, Vec<u8>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/gbt32960/frames.json");
     let Ok(text) = std::fs::read_to_string(&path) else {
         let _ = writeln!(std::io::stderr(), "skipped: ../shared/data/gbt32960/frames.json is not there");
@@ -386,24 +386,27 @@ fn any_field(field: &Field, depth: usize) -> BoxedStrategy<Vec<u8>> {
 }
 
 fn any_report() -> impl Strategy<Value = (Edition, Vec<u8>)> {
-    prop_oneof![Just(Edition::E2016), Just(Edition::E2025)].prop_flat_map(|edition| {
-        let blocks: Vec<BoxedStrategy<Vec<u8>>> = standard()
-            .layout(edition)
-            .blocks()
-            .iter()
-            .filter(|block| !block.last)
-            .map(|block| {
-                let kind = block.kind;
-                any_nodes(&block.group, 0).prop_map(move |data| [&[kind][..], &data].concat()).boxed()
-            })
-            .chain([(0x80..=0xFE_u8, proptest::collection::vec(any::<u8>(), 0..50))
-                .prop_map(|(kind, data)| [&[kind, 0, data.len() as u8][..], &data].concat())
-                .boxed()])
-            .collect();
-        let one = proptest::strategy::Union::new(blocks);
-        (Just(edition), any::<[u8; 6]>(), proptest::collection::vec(one, 0..6))
-            .prop_map(|(edition, time, blocks)| (edition, [&time[..], &blocks.concat()].concat()))
-    })
+    prop_oneof![Just(Edition::E2016), Just(Edition::E2025)]
+        .prop_flat_map(|edition| (Just(edition), any_report_of(edition)))
+}
+
+pub(crate) fn any_report_of(edition: Edition) -> impl Strategy<Value = Vec<u8>> {
+    let blocks: Vec<BoxedStrategy<Vec<u8>>> = standard()
+        .layout(edition)
+        .blocks()
+        .iter()
+        .filter(|block| !block.last)
+        .map(|block| {
+            let kind = block.kind;
+            any_nodes(&block.group, 0).prop_map(move |data| [&[kind][..], &data].concat()).boxed()
+        })
+        .chain([(0x80..=0xFE_u8, proptest::collection::vec(any::<u8>(), 0..50))
+            .prop_map(|(kind, data)| [&[kind, 0, data.len() as u8][..], &data].concat())
+            .boxed()])
+        .collect();
+    let one = proptest::strategy::Union::new(blocks);
+    (any::<[u8; 6]>(), proptest::collection::vec(one, 0..6))
+        .prop_map(|(time, blocks)| [&time[..], &blocks.concat()].concat())
 }
 
 /// The data unit of `frame`, made again of the row that it is kept as.
