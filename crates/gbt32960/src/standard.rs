@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::{Profile, Scale, Shape, Signal, ValueKind};
+use model::{Column, FrameException, Frames, Profile, Scale, Shape, Signal, ValueKind, Vectors};
 
 use crate::edition::Edition;
 use crate::layout::{BlockLayout, Field, Group, Kept, Layout, LayoutError, Number, What, error};
@@ -86,9 +86,58 @@ impl Standard {
         }
     }
 
+    /// `frames` of `profile`, a profile of the same name that another version of the program may have made, with the columns
+    /// of [`Standard::profile`].
+    ///
+    /// # Errors
+    /// When a column means something else there.
+    pub fn adopted(&self, profile: &Profile, frames: &Frames) -> Result<Frames, LayoutError> {
+        let signals = self.profile.signals();
+        let places: Vec<Option<u16>> = signals.iter().map(|signal| profile.signal_index(&signal.id)).collect();
+        let mut columns = Vec::with_capacity(signals.len());
+        for (signal, place) in signals.iter().zip(&places) {
+            let Some(known) = place.map(|place| profile.signal(place)) else {
+                columns.push(no_values(signal.kind, frames.len()));
+                continue;
+            };
+            if known.kind != signal.kind || known.scale != signal.scale {
+                return Err(error(&signal.id, "it is kept in another form or scale"));
+            }
+            columns.push(frames.columns[usize::from(place.expect("it is known"))].clone());
+        }
+        let mut ours = vec![None; profile.signals().len()];
+        for (our, place) in (0..).zip(&places) {
+            place.iter().for_each(|place| ours[usize::from(*place)] = Some(our));
+        }
+        let adopted = |exception: &FrameException| {
+            ours[usize::from(exception.signal)].map(|signal| FrameException { signal, ..*exception })
+        };
+        Ok(Frames {
+            assets: frames.assets.clone(),
+            asset: frames.asset.clone(),
+            time: frames.time.clone(),
+            sequence: frames.sequence.clone(),
+            columns,
+            exceptions: frames.exceptions.iter().filter_map(adopted).collect(),
+        })
+    }
+
     /// What reports of both editions are kept as.
     pub fn profile(&self) -> &Arc<Profile> {
         &self.profile
+    }
+}
+
+/// A column without values.
+fn no_values(kind: ValueKind, rows: usize) -> Column {
+    match kind {
+        ValueKind::Integer => Column::Integers(vec![None; rows]),
+        ValueKind::Vector => {
+            let mut vectors = Vectors::default();
+            (0..rows).for_each(|_| vectors.push(None::<[i64; 0]>));
+            Column::Vectors(vectors)
+        }
+        _ => Column::Texts(vec![None; rows]),
     }
 }
 

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::flight_sql;
+use crate::forwards::Forwards;
 use crate::http::backup::Backups;
 use crate::http::write::Writing;
 use crate::http::{self, App};
@@ -134,6 +135,7 @@ impl Server {
             sources.wait(name, link.clone());
             link
         });
+        let forwards = Forwards::start(&config.forwards, &store, &data, &clock, &stop);
         let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines, samples);
         let engine = engine(&config, &data).await?;
         let app = Arc::new(App {
@@ -142,6 +144,7 @@ impl Server {
             waiting: Semaphore::new(http::WAITING_MAX),
             limits: config.query,
             sources,
+            forwards,
             writing: Writing::new(receivers, config.write, !address.ip().is_loopback()),
             backups: Backups::new(config.backup.dir),
             store,
@@ -277,10 +280,11 @@ impl Running {
         let mut app = app;
         for _ in 0..50 {
             match Arc::try_unwrap(app) {
-                Ok(App { sources, store, writing, .. }) => {
+                Ok(App { sources, forwards, store, writing, .. }) => {
                     // It holds the way into the store.
                     drop(writing);
                     sources.ended().await;
+                    forwards.ended().await;
                     close(store).await;
                     return;
                 }

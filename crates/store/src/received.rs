@@ -121,6 +121,19 @@ impl TableSnapshot {
     }
 }
 
+impl TableSnapshot {
+    /// About how many rows came in after `after` and until `until`; of a segment that holds others too, a part is taken.
+    pub fn rows_received_about(&self, after: Timestamp, until: Timestamp) -> u64 {
+        let in_segments = self.segments.iter().map(|segment| segment.rows_received_about(after, until));
+        let (after, until) = (after.nanos(), until.nanos());
+        let in_chunk = |chunk: &RecordBatch| {
+            let received = column(chunk, "received").as_primitive::<TimestampNanosecondType>().values();
+            received.iter().filter(|received| **received > after && **received <= until).count() as u64
+        };
+        in_segments.sum::<u64>() + self.rows.iter().map(in_chunk).sum::<u64>()
+    }
+}
+
 fn unread(segment: &SegmentFile, source: ArrowError) -> ReceivedError {
     segment.suspect();
     ReceivedError { path: segment.path.clone(), source }
