@@ -6,8 +6,8 @@ use crate::content;
 use crate::error::DecodeError;
 use crate::frame::HEADER_BYTES;
 use crate::layout::Layout;
-use crate::rows::Nowhere;
-use crate::walk::{self, Reader};
+
+use crate::walk::{self, Nowhere, Reader};
 
 /// The blocks of a report, one by one: the type of each, and its bytes in the data unit, the type included.
 #[derive(Debug, Clone)]

@@ -11,6 +11,8 @@
 //! | [`Request`] | what a platform can ask of a vehicle, by names |
 //! | [`Blocks`] | where the blocks of a report stand, for who looks at their bytes |
 //! | [`ReportRows`] | reports on their way into columns: one pass, nothing allocated for a field |
+//! | [`Standard::restored`] | a row as the data unit that it was, byte for byte |
+//! | [`Downgrade`] | a row of 2025 as data units of 2016, and what these do not say |
 //!
 //! Raw values are what the wire carries; [`Number::physical`] makes them physical. Values that mean abnormal (`FE…`) and
 //! invalid (`FF…`) are qualities. Times are of China (UTC+8).
@@ -19,6 +21,7 @@
 
 mod blocks;
 mod content;
+mod downgrade;
 mod dump;
 mod edition;
 mod error;
@@ -26,6 +29,7 @@ mod frame;
 mod json;
 mod layout;
 mod request;
+mod restored;
 mod rows;
 mod splitter;
 mod standard;
@@ -37,6 +41,7 @@ mod tests;
 
 pub use blocks::Blocks;
 pub use content::{Block, BlockContent, Content, Node, Unit};
+pub use downgrade::{Downgrade, Inexpressible};
 pub use dump::dump;
 pub use edition::{Command, Edition, Encryption, Response};
 pub use error::{DecodeError, EncodeError};
@@ -46,6 +51,7 @@ pub use layout::{
     BlockLayout, Count, Field, Group, Layout, LayoutError, MessageLayout, Number, ParameterLayout, Title, What,
 };
 pub use request::{Control, Request};
+pub use restored::{ReportRow, Restored};
 pub use rows::ReportRows;
 pub use splitter::{Found, FrameBuffer, find_frame};
 pub use standard::{PROFILE, Standard};

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::{Profile, Scale, Shape, Signal, ValueKind};
+use model::{Column, FrameException, Frames, Profile, Scale, Shape, Signal, ValueKind, Vectors};
 
 use crate::edition::Edition;
 use crate::layout::{BlockLayout, Field, Group, Kept, Layout, LayoutError, Number, What, error};
@@ -74,7 +74,7 @@ impl Standard {
         blocks().try_for_each(|block| columns.collect(block, &block.group, Times::of(block)))?;
         // Only now is it known which divisor each column has.
         for block in layouts.iter_mut().flat_map(|layout| &mut layout.blocks) {
-            block.has_columns = columns.place(&mut block.group);
+            block.has_columns = columns.place(&mut block.group) && !is_nested(&block.group, Times::of(block));
         }
         let profile = Profile::new(PROFILE, Shape::Frames, columns.signals);
         let profile = Arc::new(profile.map_err(|problem| error(PROFILE, problem.to_string()))?);
@@ -89,9 +89,58 @@ impl Standard {
         }
     }
 
+    /// `frames` of `profile`, a profile of the same name that another version of the program may have made, with the columns
+    /// of [`Standard::profile`].
+    ///
+    /// # Errors
+    /// When a column means something else there.
+    pub fn adopted(&self, profile: &Profile, frames: &Frames) -> Result<Frames, LayoutError> {
+        let signals = self.profile.signals();
+        let places: Vec<Option<u16>> = signals.iter().map(|signal| profile.signal_index(&signal.id)).collect();
+        let mut columns = Vec::with_capacity(signals.len());
+        for (signal, place) in signals.iter().zip(&places) {
+            let Some(known) = place.map(|place| profile.signal(place)) else {
+                columns.push(no_values(signal.kind, frames.len()));
+                continue;
+            };
+            if known.kind != signal.kind || known.scale != signal.scale {
+                return Err(error(&signal.id, "it is kept in another form or scale"));
+            }
+            columns.push(frames.columns[usize::from(place.expect("it is known"))].clone());
+        }
+        let mut ours = vec![None; profile.signals().len()];
+        for (our, place) in (0..).zip(&places) {
+            place.iter().for_each(|place| ours[usize::from(*place)] = Some(our));
+        }
+        let adopted = |exception: &FrameException| {
+            ours[usize::from(exception.signal)].map(|signal| FrameException { signal, ..*exception })
+        };
+        Ok(Frames {
+            assets: frames.assets.clone(),
+            asset: frames.asset.clone(),
+            time: frames.time.clone(),
+            sequence: frames.sequence.clone(),
+            columns,
+            exceptions: frames.exceptions.iter().filter_map(adopted).collect(),
+        })
+    }
+
     /// What reports of both editions are kept as.
     pub fn profile(&self) -> &Arc<Profile> {
         &self.profile
+    }
+}
+
+/// A column without values.
+fn no_values(kind: ValueKind, rows: usize) -> Column {
+    match kind {
+        ValueKind::Integer => Column::Integers(vec![None; rows]),
+        ValueKind::Vector => {
+            let mut vectors = Vectors::default();
+            (0..rows).for_each(|_| vectors.push(None::<[i64; 0]>));
+            Column::Vectors(vectors)
+        }
+        _ => Column::Texts(vec![None; rows]),
     }
 }
 
@@ -205,6 +254,14 @@ impl Columns {
         let divisor = self.signals[usize::from(column)].scale.divisor as i64;
         Kept { column, multiply: divisor / number.divisor, add: number.offset * divisor }
     }
+}
+
+/// Whether `group` has lists in lists: columns do not say which items belong to which list.
+fn is_nested(group: &Group, times: Times) -> bool {
+    group.fields.iter().any(|field| match &field.what {
+        What::List(_, group) => times == Times::Many || is_nested(group, Times::Many),
+        _ => false,
+    })
 }
 
 fn count_signal(field: &Field) -> String {

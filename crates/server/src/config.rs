@@ -1,6 +1,7 @@
 //! The configuration file, `tongmai.toml`. The comments of these structs are its manual: see [`crate::manual`].
 
 mod flight_sql;
+mod forward;
 mod gbt32960;
 mod postgres;
 mod store;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::flight_sql::FlightSqlConfig;
+pub use self::forward::{BeginConfig, ForwardConfig, Gbt32960ForwardConfig, RepliesConfig};
 pub use self::gbt32960::{Gbt32960Config, PlatformConfig, SecurityConfig, SignaturesConfig, TlsConfig};
 pub(crate) use self::postgres::{PASSWORD_RULE, is_password};
 pub use self::postgres::{Password, PostgresConfig};
@@ -46,6 +48,8 @@ pub struct Config {
     pub flight_sql: FlightSqlConfig,
     /// The sources: one `[[gateways]]` section for each.
     pub gateways: Vec<GatewayConfig>,
+    /// The upstream platforms that reports of vehicles are forwarded to: one `[[forwards]]` section for each.
+    pub forwards: Vec<ForwardConfig>,
 }
 
 /// Where the console and the HTTP API are served.
@@ -229,6 +233,7 @@ impl Config {
                 GatewayConfig::Gbt32960(gbt32960) => gbt32960.resolve(folder),
             }
         }
+        config.forwards.iter_mut().for_each(|forward| forward.resolve(folder));
         let passwords = [&mut config.postgres.password_file, &mut config.flight_sql.password_file];
         let folders = [&mut config.backup.dir, &mut config.query.spill_dir];
         for path in passwords.into_iter().chain(folders).flatten() {
@@ -256,12 +261,7 @@ impl Config {
         self.flight_sql.check()?;
         for (place, gateway) in self.gateways.iter().enumerate() {
             let name = gateway.name();
-            let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-            if name.is_empty() || !plain || name.starts_with('.') || name.len() > 64 {
-                return invalid(format!(
-                    "gateways[{place}].name = \"{name}\": expected 1 to 64 letters, digits, `-`, `_` or `.`"
-                ));
-            }
+            check_name("gateways", place, name)?;
             let built_in =
                 [crate::own::NAME, crate::receive::LINE_PROTOCOL, crate::receive::REMOTE_WRITE].contains(&name);
             if built_in || self.gateways[..place].iter().any(|other| other.name() == name) {
@@ -276,6 +276,14 @@ impl Config {
                 return invalid(format!("gateways[{place}].profile = \"{profile}\" is the name of a built-in table"));
             }
         }
+        for (place, forward) in self.forwards.iter().enumerate() {
+            let name = forward.name();
+            check_name("forwards", place, name)?;
+            if self.forwards[..place].iter().any(|other| other.name() == name) {
+                return invalid(format!("forwards[{place}].name = \"{name}\" is taken: names have to be unique"));
+            }
+            forward.check()?;
+        }
         if self.query.concurrent_max == 0 || self.store.hot_rows_max == 0 || self.store.seal_interval_secs == 0 {
             return invalid("concurrent_max, hot_rows_max and seal_interval_secs have to be at least 1".to_owned());
         }
@@ -284,6 +292,17 @@ impl Config {
         self.store.plan()?;
         Ok(())
     }
+}
+
+/// Whether `name` can name a thing, and the file that is kept of it.
+fn check_name(section: &str, place: usize, name: &str) -> Result<(), ConfigError> {
+    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if name.is_empty() || !is_plain || name.starts_with('.') || name.len() > 64 {
+        return Err(ConfigError::Invalid(format!(
+            "{section}[{place}].name = \"{name}\": expected 1 to 64 letters, digits, `-`, `_` or `.`"
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -322,6 +341,7 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_their_place() {
         let gateway = "[[gateways]]\nkind = \"mtconnect-agent\"\nurl = \"http://a\"\nname = ";
+        let forward = "[[forwards]]\nkind = \"gbt32960\"\nname = \"region\"\naddress = \"h:1\"\nuser = \"us\"\npassword = \"secret\"\n";
         for (text, expected) in [
             ("[htp]\n", "unknown field `htp`"),
             ("[write]\ntoken = \"two words\"\n", "write.token"),
@@ -343,6 +363,10 @@ mod tests {
             (&format!("{gateway}\"a\"\n{gateway}\"a\"\n"), "is taken"),
             (&format!("{gateway}\"a\"\nprofile = \"observations\"\n"), "built-in table"),
             (&format!("{gateway}\"a\"\ncolour = \"red\"\n"), "unknown field `colour`"),
+            (&format!("{forward}edition = 2019\n"), "2016 or 2025"),
+            (&format!("{forward}edition = 2016\ntakes_2016 = true\n"), "takes_2016"),
+            (&format!("{forward}edition = 2016\n{forward}edition = 2025\n"), "forwards[1].name"),
+            (&format!("{forward}edition = 2016\nreplies = \"some\"\n"), "unknown variant `some`"),
             ("[[gateways]]\nkind = \"telepathy\"\n", "unknown variant `telepathy`"),
         ] {
             let error = check(text).unwrap_err();

@@ -10,6 +10,7 @@ pub mod manual;
 
 mod clock;
 mod flight_sql;
+mod forwards;
 mod ingest;
 mod live;
 mod metrics;

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use store::StoreStats;
 
+use crate::forwards::ForwardReport;
 use crate::sources::SourceReport;
 
 /// What one answer is made of.
@@ -16,6 +17,7 @@ use crate::sources::SourceReport;
 pub(crate) struct Reading {
     pub(crate) stats: StoreStats,
     pub(crate) sources: Vec<SourceReport>,
+    pub(crate) forwards: Vec<ForwardReport>,
     pub(crate) watchers: usize,
     pub(crate) resident_bytes: Option<i64>,
 }
@@ -32,6 +34,11 @@ pub(crate) fn text(reading: Reading) -> Result<String, fmt::Error> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct GatewayLabel {
     gateway: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ForwardLabel {
+    forward: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,14 +79,51 @@ impl Collector for Reading {
             let gauge = ConstGauge::new(bytes);
             one(&mut encoder, "resident_memory", "Memory in use", Some(&Unit::Bytes), &gauge)?;
         }
-        self.encode_sources(&mut encoder)
+        self.encode_sources(&mut encoder)?;
+        self.encode_forwards(&mut encoder)
     }
 }
 
 /// How one counter of a gateway is read.
 type Count = fn(&SourceReport) -> u64;
 
+/// How one number of an upstream is read.
+type Figure = fn(&ForwardReport) -> u64;
+
 impl Reading {
+    fn encode_forwards(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let counts: [(&str, &str, Figure); 4] = [
+            ("forward_sent", "Frames sent", |forward| forward.status.sent),
+            ("forward_acknowledged", "Frames that the upstream has", |forward| forward.status.acknowledged),
+            ("forward_refused", "Frames that were given up", |forward| forward.status.refused),
+            ("forward_left_out", "Reports of which nothing could be said", |forward| forward.status.left_out),
+        ];
+        let label = |forward: &ForwardReport| ForwardLabel { forward: forward.name.clone() };
+        for (name, help, count) in counts {
+            let counter = ConstCounter::new(0_u64);
+            let mut metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            for forward in &self.forwards {
+                ConstCounter::new(count(forward)).encode(metric.encode_family(&label(forward))?)?;
+            }
+        }
+        let figures: [(&str, &str, Figure); 3] = [
+            ("forward_connected", "1 while logged in at the upstream", |forward| {
+                u64::from(forward.status.state == forward_gbt32960::State::Connected)
+            }),
+            ("forward_lag_rows", "About how many rows wait", |forward| forward.status.lag_rows),
+            ("forward_lag_milliseconds", "How long the oldest of them waits", |forward| forward.status.lag_ms),
+        ];
+        for (name, help, figure) in figures {
+            let gauge = ConstGauge::new(0_i64);
+            let mut metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            for forward in &self.forwards {
+                let number = i64::try_from(figure(forward)).unwrap_or(i64::MAX);
+                ConstGauge::new(number).encode(metric.encode_family(&label(forward))?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn encode_sources(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let counts: [(&str, &str, Count); 5] = [
             ("gateway_bytes", "Bytes read", |source| source.tally.bytes),

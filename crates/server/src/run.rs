@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::flight_sql;
+use crate::forwards::Forwards;
 use crate::http::backup::Backups;
 use crate::http::write::Writing;
 use crate::http::{self, App};
@@ -137,6 +138,7 @@ impl Server {
             sources.wait(name, link.clone());
             link
         });
+        let forwards = Forwards::start(&config.forwards, &store, &data, &clock, &stop);
         let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines, samples);
         let engine = engine(&config, &data).await?;
         let app = Arc::new(App {
@@ -146,6 +148,7 @@ impl Server {
             limits: config.query,
             sources,
             vehicles,
+            forwards,
             writing: Writing::new(receivers, config.write, !address.ip().is_loopback()),
             backups: Backups::new(config.backup.dir),
             store,
@@ -282,10 +285,11 @@ impl Running {
         let mut app = app;
         for _ in 0..50 {
             match Arc::try_unwrap(app) {
-                Ok(App { sources, store, writing, vehicles, .. }) => {
+                Ok(App { sources, forwards, store, writing, vehicles, .. }) => {
                     // They hold the way into the store.
                     drop((writing, vehicles));
                     sources.ended().await;
+                    forwards.ended().await;
                     close(store).await;
                     return;
                 }

@@ -553,7 +553,7 @@ impl Keeper {
             let segments = kept.chain(new).cloned().collect();
             ManifestTable { profile: StoredProfile::from(&**table.profile()), segments }
         });
-        let tables = tables.collect();
+        let (tables, received) = (tables.collect(), Some(state.received().nanos()));
         drop(state);
         let retired = self.retired.iter().map(|retired| &retired.segment).chain(gone);
         let retired = retired.flat_map(|segment| segment.stored().files());
@@ -563,7 +563,7 @@ impl Keeper {
             [self.sealing.as_ref().map(|job| job.first_number), self.merging.as_ref().map(|job| job.first_number)];
         let mut manifest = self.manifest.clone();
         manifest.segment_next = under_way.into_iter().flatten().fold(self.numbers.unused(), u64::min);
-        (manifest.tables, manifest.retired) = (tables, retired);
+        (manifest.tables, manifest.retired, manifest.received_max_ns) = (tables, retired, received);
         manifest.quarantined.clone_from(&self.quarantined);
         manifest
     }

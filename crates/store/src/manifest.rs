@@ -40,6 +40,9 @@ pub(crate) struct Manifest {
     pub(crate) latest: Option<PathBuf>,
     /// Positions of sources as of the last segment.
     pub(crate) cursors: BTreeMap<String, String>,
+    /// No row in the segments came in later, in nanoseconds since the epoch. Unknown where an older program wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) received_max_ns: Option<i64>,
     /// Files that count no more, because others have their rows or nobody wants them, and that may still be read by
     /// somebody who began before.
     #[serde(default)]
@@ -174,6 +177,7 @@ impl Manifest {
             segment_next: 1,
             latest: None,
             cursors: BTreeMap::new(),
+            received_max_ns: None,
             retired: Vec::new(),
             quarantined: Vec::new(),
             backup: None,

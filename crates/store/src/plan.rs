@@ -195,7 +195,7 @@ mod tests {
     fn segment(number: u32, rows: u64, bytes: u64, settled: bool) -> Segment {
         let file = format!("{number:012}.parquet").into();
         let (time_min_ns, time_max_ns, checks, rollups) = (0, 0, None, Vec::new());
-        Segment { file, rows, bytes, time_min_ns, time_max_ns, checks, settled, rollups }
+        Segment { file, rows, bytes, time_min_ns, time_max_ns, received_ns: None, checks, settled, rollups }
     }
 
     /// Merges until there is nothing left to do; how many inputs each merge had, and how many segments are left.

@@ -197,7 +197,7 @@ pub(crate) fn integers(column: &ArrayRef, row: usize) -> Value {
     Value::Integers(elements.map(|element| element.unwrap_or(Vectors::MISSING)).collect())
 }
 
-fn quality_of(word: &str) -> Option<Quality> {
+pub(crate) fn quality_of(word: &str) -> Option<Quality> {
     Quality::ALL.into_iter().find(|quality| quality.as_str() == word)
 }
 
@@ -212,7 +212,7 @@ fn number(rows: &RecordBatch, name: &str, row: usize) -> Option<f64> {
 }
 
 /// What a change says, from the columns that it was put into.
-fn value(rows: &RecordBatch, row: usize, kind: ValueKind) -> Value {
+pub(crate) fn value(rows: &RecordBatch, row: usize, kind: ValueKind) -> Value {
     let said = text(rows, "text", row);
     if kind == ValueKind::Condition {
         let level = ConditionLevel::ALL.into_iter().find(|level| said.as_deref() == Some(level.as_str()));
@@ -247,7 +247,7 @@ fn entries(object: serde_json::Map<String, serde_json::Value>) -> Box<[(Box<str>
     object.into_iter().map(|(key, value)| (key.into(), entry(value))).collect()
 }
 
-fn statistic(rows: &RecordBatch, row: usize) -> Option<Box<Statistic>> {
+pub(crate) fn statistic(rows: &RecordBatch, row: usize) -> Option<Box<Statistic>> {
     let (duration_secs, sample_rate_hz) = (number(rows, "duration_secs", row), number(rows, "sample_rate_hz", row));
     let statistic = Statistic { duration_secs, reset_triggered: text(rows, "reset_triggered", row), sample_rate_hz };
     (statistic != Statistic::default()).then(|| Box::new(statistic))
@@ -255,18 +255,28 @@ fn statistic(rows: &RecordBatch, row: usize) -> Option<Box<Statistic>> {
 
 /// The signals of a frame whose quality is not good.
 pub(crate) fn exceptions(column: &ArrayRef, row: usize, profile: &Profile) -> Vec<(SignalIndex, Quality)> {
+    // That of an element is not that of the whole.
+    let of_whole = exceptions_of_all(column, row, profile).filter(|(_, element, _)| element.is_none());
+    of_whole.map(|(signal, _, quality)| (signal, quality)).collect()
+}
+
+/// The signals of a frame, and elements of its vectors, from 0, whose quality is not good.
+pub(crate) fn exceptions_of_all(
+    column: &ArrayRef,
+    row: usize,
+    profile: &Profile,
+) -> impl Iterator<Item = (SignalIndex, Option<u16>, Quality)> {
     let lists = column.as_list::<i32>();
-    if lists.is_null(row) {
-        return Vec::new();
-    }
-    let elements = lists.value(row);
-    let fields = elements.as_struct();
-    let (signal, quality) = (fields.column(0).as_string::<i32>(), fields.column(1).as_string::<i32>());
-    let pairs = (0..fields.len()).map(|place| {
-        let quality = quality_of(quality.value(place)).unwrap_or(Quality::Invalid);
-        Some((profile.signal_index(signal.value(place))?, quality))
-    });
-    pairs.flatten().collect()
+    let fields = lists.is_valid(row).then(|| lists.value(row).as_struct().clone());
+    (0..fields.as_ref().map_or(0, Array::len)).filter_map(move |place| {
+        let fields = fields.as_ref()?;
+        let text = |field: usize| fields.column(field).as_string::<i32>().value(place);
+        let (signal, element) = match text(0).strip_suffix(']').and_then(|text| text.split_once('[')) {
+            Some((signal, number)) => (signal, Some(number.parse::<u32>().ok()?.checked_sub(1)? as u16)),
+            None => (text(0), None),
+        };
+        Some((profile.signal_index(signal)?, element, quality_of(text(1)).unwrap_or(Quality::Invalid)))
+    })
 }
 
 /// Rows that came in together, as a batch.

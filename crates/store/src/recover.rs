@@ -4,10 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use model::Timestamp;
+
 use crate::checkpoint;
 use crate::codec::RecordError;
 use crate::log::{self, Damage};
 use crate::manifest::{Manifest, ManifestError};
+use crate::received;
 use crate::recollect::recollect;
 use crate::record::{self, Definitions, Record};
 use crate::segment::SegmentFile;
@@ -81,6 +84,7 @@ pub(crate) fn recover(dir: &Path, latest_bytes_max: usize) -> Result<(State, Man
             .for_each(|segment| restored.add_segment(Arc::new(SegmentFile::new(dir, segment))));
         state.tables.insert(id, restored);
     }
+    see_received(&mut state, &manifest);
     let mut recovery = Recovery::default();
     if let Some(latest) = manifest.latest.clone()
         && let Err(error) = checkpoint::read(&dir.join(&latest), &mut state)
@@ -100,6 +104,25 @@ pub(crate) fn recover(dir: &Path, latest_bytes_max: usize) -> Result<(State, Man
         }
     }
     Ok((state, manifest, recovery))
+}
+
+/// Takes in when the last row in the segments came in.
+fn see_received(state: &mut State, manifest: &Manifest) {
+    if let Some(nanos) = manifest.received_max_ns {
+        return state.see_received(Timestamp::from_nanos(nanos));
+    }
+    // An older program has written it: each segment tells, or has to be looked into.
+    let segments: Vec<_> = state.tables.values().flat_map(Table::segments).cloned().collect();
+    for segment in segments {
+        match segment.received_max().map_or_else(|| received::last_of(&segment), Ok) {
+            Ok(last) => state.see_received(last),
+            Err(error) => {
+                let path = segment.path.display();
+                tracing::error!(%path, %error, "a segment does not read; when its rows came in is not known");
+                segment.suspect();
+            }
+        }
+    }
 }
 
 fn replay(path: &Path, state: &mut State, recovery: &mut Recovery) -> Result<(), RecoverError> {

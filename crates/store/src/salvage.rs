@@ -325,7 +325,7 @@ fn loss(about: &RowGroupMetaData, columns: Vec<Box<str>>, input: &SegmentFile) -
     Loss { rows: about.num_rows() as u64, columns, assets, time_min, time_max }
 }
 
-fn times_of(column: &ColumnChunkMetaData) -> Option<(Timestamp, Timestamp)> {
+pub(crate) fn times_of(column: &ColumnChunkMetaData) -> Option<(Timestamp, Timestamp)> {
     match column.statistics()? {
         Statistics::Int64(times) => {
             Some((Timestamp::from_nanos(*times.min_opt()?), Timestamp::from_nanos(*times.max_opt()?)))
@@ -334,7 +334,7 @@ fn times_of(column: &ColumnChunkMetaData) -> Option<(Timestamp, Timestamp)> {
     }
 }
 
-fn words_of(column: &ColumnChunkMetaData) -> Option<(Box<str>, Box<str>)> {
+pub(crate) fn words_of(column: &ColumnChunkMetaData) -> Option<(Box<str>, Box<str>)> {
     let statistics = column.statistics()?;
     let word = |bytes: Option<&[u8]>| Some(std::str::from_utf8(bytes?).ok()?.into());
     Some((word(statistics.min_bytes_opt())?, word(statistics.max_bytes_opt())?))

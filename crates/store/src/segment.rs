@@ -62,6 +62,9 @@ pub(crate) struct Segment {
     pub(crate) time_min_ns: i64,
     /// The latest source time.
     pub(crate) time_max_ns: i64,
+    /// When its first and its last row came in, in nanoseconds since the epoch. Unknown where an older program wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) received_ns: Option<(i64, i64)>,
     /// Unknown of segments that were written by manifest format 1.
     #[serde(default)]
     pub(crate) checks: Option<Checks>,
@@ -177,6 +180,27 @@ impl SegmentFile {
     /// Whether a row of `time` may be in it.
     pub fn covers(&self, time: Timestamp) -> bool {
         (self.time_min..=self.time_max).contains(&time)
+    }
+
+    /// Whether rows may be in it that came in after `after` and until `until`.
+    pub fn may_hold(&self, after: Timestamp, until: Timestamp) -> bool {
+        self.stored.received_ns.is_none_or(|(min, max)| after.nanos() < max && min <= until.nanos())
+    }
+
+    /// About how many of its rows came in after `after` and until `until`, as if they had come in evenly.
+    pub(crate) fn rows_received_about(&self, after: Timestamp, until: Timestamp) -> u64 {
+        let Some((min, max)) = self.stored.received_ns else { return self.rows };
+        if !self.may_hold(after, until) {
+            return 0;
+        }
+        let (from, to) = (after.nanos().max(min), until.nanos().min(max));
+        let part = (to as f64 - from as f64) / (max as f64 - min as f64).max(1.0);
+        (self.rows as f64 * part.clamp(0.0, 1.0)).ceil() as u64
+    }
+
+    /// When its last row came in, if that is known.
+    pub(crate) fn received_max(&self) -> Option<Timestamp> {
+        self.stored.received_ns.map(|(_, max)| Timestamp::from_nanos(max))
     }
 
     /// Opens it for reading, with its checksums at hand.
@@ -343,6 +367,7 @@ pub(crate) struct SegmentWriter<'a> {
     rows_max: u64,
     time_min_ns: i64,
     time_max_ns: i64,
+    received_ns: (i64, i64),
 }
 
 impl<'a> SegmentWriter<'a> {
@@ -373,7 +398,8 @@ impl<'a> SegmentWriter<'a> {
         };
         let rollups = buckets.iter().map(rollup).collect();
         let (rows, rows_max, time_min_ns, time_max_ns) = (0, u64::MAX, i64::MAX, i64::MIN);
-        Ok(Self { place, effort, file, writer, rollups, rows, rows_max, time_min_ns, time_max_ns })
+        let received_ns = (i64::MAX, i64::MIN);
+        Ok(Self { place, effort, file, writer, rollups, rows, rows_max, time_min_ns, time_max_ns, received_ns })
     }
 
     /// The same for at most `rows_max` rows, so that roll-ups which will not pay need not be made.
@@ -386,9 +412,13 @@ impl<'a> SegmentWriter<'a> {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), SegmentError> {
-        let time = times(rows);
-        self.time_min_ns = self.time_min_ns.min(arrow::compute::min(time).unwrap_or(i64::MAX));
-        self.time_max_ns = self.time_max_ns.max(arrow::compute::max(time).unwrap_or(i64::MIN));
+        let span = |name: &str, (min, max): (i64, i64)| {
+            let times = column_of_times(rows, name);
+            let least = arrow::compute::min(times).unwrap_or(i64::MAX);
+            (min.min(least), max.max(arrow::compute::max(times).unwrap_or(i64::MIN)))
+        };
+        (self.time_min_ns, self.time_max_ns) = span("time", (self.time_min_ns, self.time_max_ns));
+        self.received_ns = span("received", self.received_ns);
         self.rows += rows.num_rows() as u64;
         for rollup in &mut self.rollups {
             rollup.add(self.place, self.effort, rows, self.rows_max)?;
@@ -406,7 +436,7 @@ impl<'a> SegmentWriter<'a> {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn finish(self) -> Result<Segment, SegmentError> {
-        let Self { place, effort, file, writer, rollups, rows, time_min_ns, time_max_ns, .. } = self;
+        let Self { place, effort, file, writer, rollups, rows, time_min_ns, time_max_ns, received_ns, .. } = self;
         let mut kept = Vec::new();
         let finish = || {
             for rollup in rollups.into_iter().filter(|_| rows >= ROLLUP_ROWS_MIN) {
@@ -420,7 +450,8 @@ impl<'a> SegmentWriter<'a> {
         }
         let (bytes, checks) = ended?;
         let (checks, settled) = (Some(checks), effort == Effort::Thorough);
-        Ok(Segment { file, rows, bytes, time_min_ns, time_max_ns, checks, settled, rollups: kept })
+        let received_ns = Some(received_ns);
+        Ok(Segment { file, rows, bytes, time_min_ns, time_max_ns, received_ns, checks, settled, rollups: kept })
     }
 }
 
@@ -461,7 +492,11 @@ fn unwritten(path: &Path, source: ParquetError) -> SegmentError {
 }
 
 pub(crate) fn times(rows: &RecordBatch) -> &arrow::array::TimestampNanosecondArray {
-    rows.column_by_name("time").expect("every table has a time").as_primitive::<TimestampNanosecondType>()
+    column_of_times(rows, "time")
+}
+
+fn column_of_times<'a>(rows: &'a RecordBatch, name: &str) -> &'a arrow::array::TimestampNanosecondArray {
+    rows.column_by_name(name).expect("every table has its times").as_primitive::<TimestampNanosecondType>()
 }
 
 /// The names of the columns that segments of `shape` are sorted by.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use model::{AssetId, Profile};
+use model::{AssetId, Profile, Timestamp};
 
 use crate::generation::Generation;
 use crate::latest::Latest;
@@ -17,6 +17,8 @@ use crate::state::{State, Table};
 pub struct Snapshot {
     /// In the order of their profiles' names.
     pub tables: Vec<TableSnapshot>,
+    /// When the last batch came in: all rows that came in until then are here, and every other one comes in later.
+    pub received: Timestamp,
 }
 
 /// All rows of one profile at one moment.
@@ -46,7 +48,7 @@ pub(crate) fn of(state: &mut State) -> Snapshot {
             assets: table.assets().ids().to_vec(),
         }
     };
-    Snapshot { tables: state.tables.values_mut().map(table).collect() }
+    Snapshot { received: state.received(), tables: state.tables.values_mut().map(table).collect() }
 }
 
 /// The latest values of the assets that `is_wanted`, from `from` on, a profile and a place in the order in which its

@@ -338,6 +338,8 @@ fn observation(changes: &Changes, row: usize, signal: u16) -> Observation {
 pub(crate) struct State {
     pub(crate) tables: BTreeMap<Box<str>, Table>,
     pub(crate) cursors: HashMap<Box<str>, Box<str>>,
+    /// When the batch came in that was applied last: all before it came in earlier.
+    received: Timestamp,
     /// How many bytes latest values may take. At as many, signals that have none yet get none: what they say is kept like
     /// all else, and is never the latest.
     latest_bytes_max: usize,
@@ -345,7 +347,18 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(latest_bytes_max: usize) -> Self {
-        Self { tables: BTreeMap::new(), cursors: HashMap::new(), latest_bytes_max }
+        let (tables, cursors) = (BTreeMap::new(), HashMap::new());
+        Self { tables, cursors, received: Timestamp::MIN, latest_bytes_max }
+    }
+
+    /// When the last batch came in. No row of a later one came in then or earlier.
+    pub(crate) fn received(&self) -> Timestamp {
+        self.received
+    }
+
+    /// Takes in that rows are kept which came in at `received`.
+    pub(crate) fn see_received(&mut self, received: Timestamp) {
+        self.received = self.received.max(received);
     }
 
     /// Makes sure that `batch` can be applied, now or after it has been logged.
@@ -366,6 +379,7 @@ impl State {
 
     /// Applies a batch that [`State::admit`] let in and that is in the log.
     pub(crate) fn apply(&mut self, batch: &Batch, cursor: Option<&Cursor>) -> Applied {
+        self.see_received(batch.received);
         let latest_bytes = self.latest_bytes();
         let table = self.tables.get_mut(batch.profile.id()).expect("the batch was admitted");
         let of_others = latest_bytes - table.latest_bytes();

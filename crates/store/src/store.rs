@@ -324,6 +324,11 @@ impl Store {
         snapshot::of(&mut self.shared.state())
     }
 
+    /// When the last batch came in that a snapshot holds. Every later one comes in later than that.
+    pub fn received(&self) -> Timestamp {
+        self.shared.state().received()
+    }
+
     /// The latest value of every signal, of `asset` or of all.
     pub fn current(&self, asset: Option<&AssetId>) -> Vec<Latest> {
         snapshot::current(&self.shared.state(), asset)

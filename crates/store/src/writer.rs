@@ -260,10 +260,18 @@ impl Writer {
         }
         let defined = self.defined.len();
         let mut logged = Vec::with_capacity(group.len());
-        for append in group {
+        let mut received = self.shared.state().received();
+        for mut append in group {
+            // Each batch comes in after the one before, whatever the clock says: so "all until then" can be told.
+            if append.batch.received <= received {
+                Arc::make_mut(&mut append.batch).received = received.plus_nanos(1);
+            }
             let admitted = self.shared.state().admit(&append.batch).map_err(SubmitError::Unacceptable);
             match admitted.and_then(|()| self.frame(&append)) {
-                Ok(()) => logged.push(append),
+                Ok(()) => {
+                    received = append.batch.received;
+                    logged.push(append);
+                }
                 Err(error) => drop(append.answer.send(Err(error))),
             }
         }

@@ -8,6 +8,7 @@ pub(crate) mod backup;
 mod changes;
 mod console;
 mod error;
+mod forwards;
 mod history;
 mod json;
 mod newcomers;
@@ -33,6 +34,7 @@ use utoipa::OpenApi;
 
 use self::error::ApiError;
 use crate::config::QueryConfig;
+use crate::forwards::Forwards;
 use crate::live::Live;
 use crate::quarantine::FileQuarantine;
 use crate::sources::Sources;
@@ -49,6 +51,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sources: Sources,
     pub(crate) vehicles: Vehicles,
+    pub(crate) forwards: Forwards,
     pub(crate) quarantine: Arc<FileQuarantine>,
     pub(crate) live: Live,
     pub(crate) writing: write::Writing,
@@ -99,6 +102,7 @@ const BODY_BYTES_MAX: usize = 1 << 20;
         changes::changes,
         sources::gateways,
         sources::rejections,
+        forwards::forwards,
         sql::sql,
         queries::queries,
         queries::cancel,
@@ -133,6 +137,7 @@ pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
         .route("/api/v1/changes", get(changes::changes))
         .route("/api/v1/gateways", get(sources::gateways))
         .route("/api/v1/rejections", get(sources::rejections))
+        .route("/api/v1/forwards", get(forwards::forwards))
         .route("/api/v1/sql", post(sql::sql))
         .route("/api/v1/queries", get(queries::queries))
         .route("/api/v1/queries/{id}", delete(queries::cancel))

@@ -50,6 +50,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let reading = metrics::Reading {
         stats: app.store.stats(),
         sources: app.sources.reports(),
+        forwards: app.forwards.reports(),
         watchers: app.live.watchers(),
         resident_bytes: own::resident_bytes(),
     };

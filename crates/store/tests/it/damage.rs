@@ -260,7 +260,7 @@ fn damaged_log_records_are_named_with_when_they_came_in() {
     flip(&log, length - 40);
     let report = store::verify(dir.path()).unwrap();
     let damage = report.damages().next().unwrap().to_string();
-    assert!(damage.contains("what came in after 1970-01-01T00:16:40Z is lost in part"), "{damage}");
+    assert!(damage.contains("what came in after 1970-01-01T00:16:40.000000001Z is lost in part"), "{damage}");
     let repair = wait(store::repair(dir.path(), Arc::new(SystemDisk))).unwrap();
     assert_eq!(repair.left.damages().count(), 0, "{:?}", repair.left);
     let store = open(dir.path());

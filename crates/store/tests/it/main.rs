@@ -12,6 +12,7 @@ mod merging;
 mod once;
 mod press;
 mod read_only;
+mod received;
 mod segments;
 mod size;
 mod vectors;
