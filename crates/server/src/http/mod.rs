@@ -8,6 +8,7 @@ pub(crate) mod backup;
 mod changes;
 mod console;
 mod error;
+pub(crate) mod fleet;
 mod history;
 mod json;
 mod queries;
@@ -47,6 +48,7 @@ pub(crate) struct App {
     pub(crate) sources: Sources,
     pub(crate) quarantine: Arc<FileQuarantine>,
     pub(crate) live: Live,
+    pub(crate) fleet: fleet::FleetView,
     pub(crate) writing: write::Writing,
     pub(crate) backups: backup::Backups,
     /// Cancelled when the server ends.
@@ -93,6 +95,9 @@ const BODY_BYTES_MAX: usize = 1 << 20;
         assets::current,
         history::history,
         changes::changes,
+        fleet::fleet,
+        fleet::vehicles,
+        fleet::positions,
         sources::gateways,
         sources::rejections,
         sql::sql,
@@ -123,6 +128,9 @@ pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
         .route("/api/v1/current", get(assets::current))
         .route("/api/v1/history", get(history::history))
         .route("/api/v1/changes", get(changes::changes))
+        .route("/api/v1/fleet", get(fleet::fleet))
+        .route("/api/v1/fleet/vehicles", get(fleet::vehicles))
+        .route("/api/v1/fleet/positions", get(fleet::positions))
         .route("/api/v1/gateways", get(sources::gateways))
         .route("/api/v1/rejections", get(sources::rejections))
         .route("/api/v1/sql", post(sql::sql))
