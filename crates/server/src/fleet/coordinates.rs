@@ -26,7 +26,7 @@ const ECCENTRICITY_SQUARED: f64 = 0.006_693_421_622_965_943;
 const LONGITUDES: std::ops::Range<f64> = 72.004..137.8347;
 const LATITUDES: std::ops::Range<f64> = 0.8293..55.8271;
 /// Each step leaves less than a hundredth of the error before it.
-const STEPS: usize = 6;
+const STEPS: usize = 4;
 
 /// The GCJ-02 longitude and latitude of a place in WGS-84.
 pub(crate) fn gcj02_of((longitude, latitude): (f64, f64)) -> (f64, f64) {
