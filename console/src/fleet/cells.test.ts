@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { batteryOf, cellGrid, colourOf, LIGHT, scaleEnd, WORST } from './cells';
+import { balanced, batteryOf, cellGrid, colourOf, LIGHT, scaleEnd, WORST } from './cells';
 
 it('cells are dealt out to their packs, and what is missing stays missing', () => {
   const battery = batteryOf({ values: [3.3, 3.31, null, 3.29, 3.5], counts: [3, 2], packs: [1, 7], firsts: [1, 201] });
@@ -46,4 +46,11 @@ it('a pack fills its width, with cells that can be pointed at', () => {
     expect(columns * px).toBeLessThanOrEqual(600);
     expect(px).toBeGreaterThanOrEqual(9);
   }
+});
+
+it('the lines of a pack are equally long', () => {
+  expect(balanced(48, 30)).toBe(24);
+  expect(balanced(8, 30)).toBe(8);
+  expect(balanced(97, 40)).toBe(33);
+  expect(balanced(0, 30)).toBe(1);
 });

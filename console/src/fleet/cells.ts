@@ -93,9 +93,15 @@ export function colourOf(deviation: number, end: number, { below, middle, above 
   return `rgb(${mixed.join(' ')})`;
 }
 
-/** How many cells stand in a line, and how large, so that a pack fills the width it has. */
+/** The side of a cell's square, so that all packs together are neither a strip nor a wall; and the cells of a full line. */
 export function cellGrid(cells: number, widthPx: number): { columns: number; px: number } {
-  const [smallest, largest] = [9, 26];
-  const px = Math.max(smallest, Math.min(largest, Math.floor(Math.sqrt((widthPx * 150) / Math.max(1, cells)))));
+  const [smallest, largest] = [9, 38];
+  const px = Math.max(smallest, Math.min(largest, Math.floor(Math.sqrt((widthPx * 240) / Math.max(1, cells)))));
   return { columns: Math.max(1, Math.floor(widthPx / px)), px };
+}
+
+/** The lines of a pack are equally long, as far as that goes. */
+export function balanced(cells: number, columns: number): number {
+  const lines = Math.max(1, Math.ceil(cells / columns));
+  return Math.max(1, Math.ceil(cells / lines));
 }

@@ -24,7 +24,7 @@ it('vehicles of a square are one mark, that knows their states and the highest a
   const marks = clusters(places([...near, [0.53, 0.46, 4, 1], [0.9, 0.9, 0, 0]]), VIEW, SIZE);
   expect(marks.length).toBe(2);
   const [large, single] = marks.sort((a, b) => b.count - a.count);
-  expect(large).toMatchObject({ count: 20, level: 3, states: [10, 10, 0, 0, 0, 0] });
+  expect(large).toMatchObject({ count: 20, level: 3, grave: 1, states: [10, 10, 0, 0, 0, 0] });
   expect(isSingles(large!, VIEW.scale)).toBe(false);
   expect(large?.members.length).toBe(SINGLE_MAX + 1);
   expect(large?.x).toBeCloseTo(280.56, 5);
@@ -41,10 +41,15 @@ it('no vehicle in sight is lost, and moving the map does not deal them out anew'
   ]);
   const marks = clusters(places(all), VIEW, SIZE);
   expect(marks.reduce((sum, { count }) => sum + count, 0)).toBe(5000);
-  const inner = (list: typeof marks) =>
-    list.filter(({ x, y }) => x > CELL_PX * 2 && y > CELL_PX * 2 && x < 450 && y < 450).map(({ count }) => count);
+  const near = (one: (typeof marks)[number], other: (typeof marks)[number]) =>
+    Math.hypot(one.x - other.x, one.y - other.y);
+  marks.forEach((mark, i) => {
+    for (const other of marks.slice(i + 1)) expect(near(mark, other)).toBeGreaterThan(radius(mark.count));
+  });
+  // Three pixels to the side: the marks move by that much, and stay the same otherwise.
   const moved = clusters(places(all), { ...VIEW, x: 0.5 + 3 / 5_600 }, SIZE);
-  expect(inner(moved).sort()).toEqual(inner(marks).sort());
+  const shown = (list: typeof marks, by: number) => list.map(({ x, count }) => `${Math.round(x + by)} ${count}`).sort();
+  expect(shown(moved, 3)).toEqual(shown(marks, 0));
 });
 
 it('marks grow slowly, and count in the words of the language', () => {

@@ -8,6 +8,8 @@ export const SINGLE_MAX = 5;
 /** From this scale on every vehicle is drawn by itself: a square is then some ten metres. */
 export const SCALE_SINGLES = 2 ** 24;
 export const STATE_COUNT = 6;
+/** From this level on a vehicle has to stop at once. */
+const LEVEL_GRAVE = 3;
 
 /** Where vehicles are in the square of the projection, and how they are. */
 export interface Places {
@@ -28,6 +30,8 @@ export interface Cluster {
   states: number[];
   /** The highest level of alarm among them. */
   level: number;
+  /** Those that have to stop at once, or are on fire. */
+  grave: number;
   /** The places in the arrays of some of them, at most as many as are drawn one by one. */
   members: number[];
 }
@@ -54,7 +58,15 @@ export function clusters(places: Places, view: View, size: Size): Cluster[] {
     const key = row * columns + column;
     let cluster = found.get(key);
     if (!cluster) {
-      cluster = { x: 0, y: 0, count: 0, states: new Array<number>(STATE_COUNT).fill(0), level: 0, members: [] };
+      cluster = {
+        x: 0,
+        y: 0,
+        count: 0,
+        states: new Array<number>(STATE_COUNT).fill(0),
+        level: 0,
+        grave: 0,
+        members: [],
+      };
       found.set(key, cluster);
     }
     cluster.x += (x - left) * view.scale;
@@ -62,14 +74,44 @@ export function clusters(places: Places, view: View, size: Size): Cluster[] {
     cluster.count += 1;
     const state = places.state[i] ?? 0;
     cluster.states[state] = (cluster.states[state] ?? 0) + 1;
-    cluster.level = Math.max(cluster.level, places.level[i] ?? 0);
+    const level = places.level[i] ?? 0;
+    cluster.level = Math.max(cluster.level, level);
+    if (level >= LEVEL_GRAVE) cluster.grave += 1;
     if (cluster.members.length <= SINGLE_MAX || view.scale >= SCALE_SINGLES) cluster.members.push(i);
   }
   for (const cluster of found.values()) {
     cluster.x /= cluster.count;
     cluster.y /= cluster.count;
   }
-  return [...found.values()];
+  return merged([...found.values()], view.scale);
+}
+
+/** How much of two marks may cover each other, as a share of their radii. */
+const OVERLAP = 0.88;
+
+/** Marks that would cover each other become one, the smaller going into the larger: squares know nothing of that. */
+function merged(all: Cluster[], scale: number): Cluster[] {
+  const kept: Cluster[] = [];
+  for (const mark of all.sort((a, b) => b.count - a.count)) {
+    const into = isSingles(mark, scale)
+      ? undefined
+      : kept.find((other) => {
+          const near = (radius(other.count) + radius(mark.count)) * OVERLAP;
+          return Math.hypot(other.x - mark.x, other.y - mark.y) < near;
+        });
+    if (!into) {
+      kept.push(mark);
+      continue;
+    }
+    const count = into.count + mark.count;
+    into.x = (into.x * into.count + mark.x * mark.count) / count;
+    into.y = (into.y * into.count + mark.y * mark.count) / count;
+    into.count = count;
+    into.states = into.states.map((sum, state) => sum + (mark.states[state] ?? 0));
+    into.grave += mark.grave;
+    into.level = Math.max(into.level, mark.level);
+  }
+  return kept;
 }
 
 /** Whether its vehicles are drawn one by one. */

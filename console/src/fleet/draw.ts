@@ -47,8 +47,8 @@ export function drawMap(context: Context, picture: Picture): void {
   for (const mark of marks) {
     if (isSingles(mark, view.scale)) singles(context, picture, mark);
   }
-  // The large ones on top, the worst of all last.
-  for (const mark of taken.sort((a, b) => a.level - b.level || a.count - b.count)) bubble(context, picture, mark);
+  // The worst on top.
+  for (const mark of taken.sort((a, b) => a.grave - b.grave || a.count - b.count)) bubble(context, picture, mark);
   scale(context, picture);
 }
 
@@ -151,12 +151,8 @@ function disc(context: Context, x: number, y: number, size: number): void {
 function bubble(context: Context, { colours, locale, hovered }: Picture, mark: Cluster): void {
   const size = radius(mark.count);
   const [width, { x, y }] = [Math.max(3, size / 5), mark];
-  if (mark.level >= LEVEL_SHOWN) {
-    context.fillStyle = colours.levels[mark.level] ?? colours.ink;
-    disc(context, x, y, size + 2.5);
-  }
   context.fillStyle = colours.surface;
-  disc(context, x, y, size + (mark.level >= LEVEL_SHOWN ? 0.5 : 1));
+  disc(context, x, y, size + 1);
   let from = -Math.PI / 2;
   context.lineWidth = width;
   mark.states.forEach((count, state) => {
@@ -172,6 +168,31 @@ function bubble(context: Context, { colours, locale, hovered }: Picture, mark: C
   context.font = `${hovered === mark ? 700 : 600} ${size > 19 ? 12 : 10.5}px ${colours.font}`;
   context.textAlign = 'center';
   context.fillText(shortCount(mark.count, locale), x, y + 4);
+  if (mark.grave > 0) badge(context, { colours, locale }, mark, size);
+}
+
+/** How many have a grave alarm, in the colour of the worst, where a mark's ring is to the upper right. */
+function badge(
+  context: Context,
+  { colours, locale }: Pick<Picture, 'colours' | 'locale'>,
+  mark: Cluster,
+  size: number,
+): void {
+  const text = shortCount(mark.grave, locale);
+  context.font = `700 9.5px ${colours.font}`;
+  const half = Math.max(7, context.measureText(text).width / 2 + 4.5);
+  const [x, y] = [mark.x + size * 0.72, mark.y - size * 0.72];
+  for (const [grow, colour] of [
+    [1.5, colours.surface],
+    [0, colours.levels[mark.level] ?? colours.ink],
+  ] as const) {
+    context.fillStyle = colour;
+    context.beginPath();
+    context.roundRect(x - half - grow, y - 7 - grow, 2 * (half + grow), 2 * (7 + grow), 7 + grow);
+    context.fill();
+  }
+  context.fillStyle = '#fff';
+  context.fillText(text, x, y + 3.5);
 }
 
 function scale(context: Context, { view, size, colours, locale }: Picture): void {
