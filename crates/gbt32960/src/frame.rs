@@ -26,6 +26,14 @@ impl Vin {
         vin.is_printable().then_some(vin)
     }
 
+    /// Up to 17 characters of ASCII, filled up with NULs.
+    pub fn padded(text: &str) -> Option<Self> {
+        let mut bytes = [0; 17];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        let vin = Self(bytes);
+        vin.is_printable().then_some(vin)
+    }
+
     /// The text, without the NULs and spaces that fill it up.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default().trim_end_matches(['\0', ' ']).trim_start_matches(['\0', ' '])

@@ -177,9 +177,35 @@ impl Count {
         if raw & 1 == 0 { model::Quality::Abnormal } else { model::Quality::Invalid }
     }
 
+    /// The raw number that says by `quality` that there is none.
+    pub(crate) fn special(&self, quality: model::Quality) -> Option<u64> {
+        let Self::Prefix { bytes, .. } = self else { return None };
+        special((1 << (8 * bytes)) - 2, quality)
+    }
+
     /// Whether `raw` says that there is no number of items, and so no items.
     pub(crate) fn is_special(&self, raw: u64) -> bool {
         if let Self::Prefix { bytes, .. } = self { raw >= (1 << (8 * bytes)) - 2 } else { false }
+    }
+}
+
+/// Of two raw values, `abnormal` and the one after it, that which says `quality`.
+fn special(abnormal: u64, quality: model::Quality) -> Option<u64> {
+    match quality {
+        model::Quality::Abnormal => Some(abnormal),
+        model::Quality::Invalid => Some(abnormal + 1),
+        model::Quality::Good | model::Quality::Unavailable => None,
+    }
+}
+
+impl Group {
+    /// A column that has one element for each item of a list of such groups.
+    pub(crate) fn item_column(&self) -> Option<u16> {
+        self.fields.iter().find_map(|field| match &field.what {
+            What::Number(number) => number.kept.map(|kept| kept.column),
+            What::Array(_, _, counted) => *counted,
+            _ => None,
+        })
     }
 }
 
@@ -234,6 +260,13 @@ impl Kept {
         let value = raw as i64 * self.multiply + self.add;
         if negative { -value } else { value }
     }
+
+    /// The raw value of `bytes` bytes that `value` is kept of.
+    pub(crate) fn raw(self, value: i64, negative: bool, bytes: u8) -> Option<u64> {
+        let value = if negative { -value } else { value } - self.add;
+        let raw = u64::try_from(value / self.multiply).ok()?;
+        (value % self.multiply == 0 && raw >> (8 * bytes) == 0).then_some(raw)
+    }
 }
 
 impl Number {
@@ -249,6 +282,11 @@ impl Number {
             1 if !self.plain => model::Quality::Invalid,
             _ => model::Quality::Good,
         }
+    }
+
+    /// The raw value that says by `quality` that there is no number.
+    pub(crate) fn special(&self, quality: model::Quality) -> Option<u64> {
+        if self.plain { None } else { special(self.abnormal(), quality) }
     }
 
     /// Whether the standard allows `raw`.

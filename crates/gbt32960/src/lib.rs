@@ -9,6 +9,7 @@
 //! | [`Content`] | a data unit as a tree of raw values; [`Content::write`] gives the same bytes again |
 //! | [`Standard`] | the layouts of both editions, and the profile that reports are kept in |
 //! | [`ReportRows`] | reports on their way into columns: one pass, nothing allocated for a field |
+//! | [`Standard::restored`] | a row as the data unit that it was, byte for byte |
 //!
 //! Raw values are what the wire carries; [`Number::physical`] makes them physical. Values that mean abnormal (`FE…`) and
 //! invalid (`FF…`) are qualities. Times are of China (UTC+8).
@@ -22,6 +23,7 @@ mod error;
 mod frame;
 mod json;
 mod layout;
+mod restored;
 mod rows;
 mod splitter;
 mod standard;
@@ -40,6 +42,7 @@ pub use json::{Shown, frame_from_json, frame_to_json};
 pub use layout::{
     BlockLayout, Count, Field, Group, Layout, LayoutError, MessageLayout, Number, ParameterLayout, Title, What,
 };
+pub use restored::{ReportRow, Restored};
 pub use rows::ReportRows;
 pub use splitter::{Found, FrameBuffer, find_frame};
 pub use standard::{PROFILE, Standard};

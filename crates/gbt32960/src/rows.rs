@@ -12,7 +12,7 @@ use crate::frame::{HEADER_BYTES, Header, Vin};
 use crate::layout::{Field, Kept, Number, What};
 use crate::standard::{Own, Standard};
 use crate::time::from_wire;
-use crate::walk::{self, Items, Noted, Reader, Sink};
+use crate::walk::{self, Items, Noted, Nowhere, Reader, Sink};
 
 /// Assets of one batch at the most: [`Frames`] counts them in 16 bits.
 const ASSETS_MAX: usize = u16::MAX as usize;
@@ -288,16 +288,4 @@ impl Sink for Row<'_> {
             }
         }
     }
-}
-
-/// For what is only gone through.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn number(&mut self, _: &Field, _: &Number, _: usize, _: u64, _: &Noted) {}
-    fn bytes(&mut self, _: &Field, _: usize, _: &[u8]) {}
-    fn open(&mut self, _: &Field, _: usize, _: Items) {}
-    fn item(&mut self, _: usize) {}
-    fn close(&mut self) {}
-    fn array(&mut self, _: &Field, _: &Number, _: usize, _: Items, _: &[u8]) {}
 }

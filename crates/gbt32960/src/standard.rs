@@ -71,7 +71,7 @@ impl Standard {
         blocks().try_for_each(|block| columns.collect(block, &block.group, Times::of(block)))?;
         // Only now is it known which divisor each column has.
         for block in layouts.iter_mut().flat_map(|layout| &mut layout.blocks) {
-            block.has_columns = columns.place(&mut block.group);
+            block.has_columns = columns.place(&mut block.group) && !is_nested(&block.group, Times::of(block));
         }
         let profile = Profile::new(PROFILE, Shape::Frames, columns.signals);
         let profile = Arc::new(profile.map_err(|problem| error(PROFILE, problem.to_string()))?);
@@ -202,6 +202,14 @@ impl Columns {
         let divisor = self.signals[usize::from(column)].scale.divisor as i64;
         Kept { column, multiply: divisor / number.divisor, add: number.offset * divisor }
     }
+}
+
+/// Whether `group` has lists in lists: columns do not say which items belong to which list.
+fn is_nested(group: &Group, times: Times) -> bool {
+    group.fields.iter().any(|field| match &field.what {
+        What::List(_, group) => times == Times::Many || is_nested(group, Times::Many),
+        _ => false,
+    })
 }
 
 fn count_signal(field: &Field) -> String {

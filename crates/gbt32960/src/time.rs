@@ -20,7 +20,7 @@ const YEAR_BASE: i16 = 2000;
 pub fn from_wire(bytes: WireTime) -> Result<Timestamp, DecodeError> {
     let [year, month, day, hour, minute, second] = bytes.map(|byte| i8::try_from(byte).unwrap_or(-1));
     let time = DateTime::new(YEAR_BASE + i16::from(year), month, day, hour, minute, second, 0);
-    match time.ok().filter(|_| year >= 0).and_then(|time| OFFSET.to_timestamp(time).ok()) {
+    match time.ok().filter(|_| (0..100).contains(&year)).and_then(|time| OFFSET.to_timestamp(time).ok()) {
         Some(time) => Ok(Timestamp::from_millis(time.as_millisecond())),
         None => {
             let found = bytes.map(|byte| format!("{byte:02x}")).join(" ");
@@ -59,8 +59,14 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_named() {
-        for bytes in [[26, 13, 6, 3, 7, 55], [26, 2, 29, 0, 0, 0], [26, 1, 1, 24, 0, 0], [200, 1, 1, 0, 0, 0], [255; 6]]
-        {
+        for bytes in [
+            [26, 13, 6, 3, 7, 55],
+            [26, 2, 29, 0, 0, 0],
+            [26, 1, 1, 24, 0, 0],
+            [100, 1, 1, 0, 0, 0],
+            [200, 1, 1, 0, 0, 0],
+            [255; 6],
+        ] {
             assert_eq!(from_wire(bytes).unwrap_err().reason, BAD_TIME, "{bytes:?}");
         }
         assert!(from_wire([0x26, 0x99, 1, 1, 1, 1]).unwrap_err().to_string().contains("26 99 01 01 01 01"));

@@ -35,6 +35,18 @@ pub(crate) trait Sink {
     fn array(&mut self, field: &Field, each: &Number, at: usize, items: Items, values: &[u8]);
 }
 
+/// For what is only gone through.
+pub(crate) struct Nowhere;
+
+impl Sink for Nowhere {
+    fn number(&mut self, _: &Field, _: &Number, _: usize, _: u64, _: &Noted) {}
+    fn bytes(&mut self, _: &Field, _: usize, _: &[u8]) {}
+    fn open(&mut self, _: &Field, _: usize, _: Items) {}
+    fn item(&mut self, _: usize) {}
+    fn close(&mut self) {}
+    fn array(&mut self, _: &Field, _: &Number, _: usize, _: Items, _: &[u8]) {}
+}
+
 /// A big-endian number.
 pub(crate) fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
