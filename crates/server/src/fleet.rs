@@ -3,6 +3,7 @@
 
 pub(crate) mod coordinates;
 pub(crate) mod follow;
+pub(crate) mod frames;
 pub(crate) mod page;
 mod vehicle;
 

@@ -9,6 +9,7 @@ mod changes;
 mod console;
 mod error;
 pub(crate) mod fleet;
+mod frames;
 mod history;
 mod json;
 mod queries;
@@ -98,6 +99,7 @@ const BODY_BYTES_MAX: usize = 1 << 20;
         fleet::fleet,
         fleet::vehicles,
         fleet::positions,
+        frames::frames,
         sources::gateways,
         sources::rejections,
         sql::sql,
@@ -131,6 +133,7 @@ pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
         .route("/api/v1/fleet", get(fleet::fleet))
         .route("/api/v1/fleet/vehicles", get(fleet::vehicles))
         .route("/api/v1/fleet/positions", get(fleet::positions))
+        .route("/api/v1/vehicles/{vin}/frames", get(frames::frames))
         .route("/api/v1/gateways", get(sources::gateways))
         .route("/api/v1/rejections", get(sources::rejections))
         .route("/api/v1/sql", post(sql::sql))
