@@ -30,6 +30,15 @@ const CITIES = [
 const SHARES = CITIES.reduce((sum, [, , share]) => sum + share, 0);
 const PACKS = [48, 48, 48, 48];
 
+/** What a vehicle answers to a question for parameters. */
+const ANSWER = {
+  parameters: [
+    { number: 2, id: 'report_period', value: { raw: 30, value: 30, unit: 's' } },
+    { number: 7, id: 'hardware_version', value: { text: 'H1.20' } },
+    { number: 8, id: 'firmware_version', value: { text: 'F2.41' } },
+  ],
+};
+
 const SIGNALS = [
   ['report_edition', 'integer', null, '版本 Edition'],
   ['vehicle_state', 'integer', null, '车辆状态 Vehicle state'],
@@ -325,7 +334,7 @@ export class Fleet {
       const ageMs = nowMs - Date.parse(order.created);
       if (order.state === 'waiting' && ageMs > 1_500) Object.assign(order, { state: 'sent' });
       if (order.state === 'sent' && ageMs > 4_000) {
-        const answer = order.command === 'query_parameters' ? { parameters: { report_period: 30 } } : {};
+        const answer = order.request.command === 'query_parameters' ? ANSWER : {};
         Object.assign(order, { state: 'answered', answer, changed: new Date(nowMs).toISOString() });
       }
     }
@@ -334,8 +343,9 @@ export class Fleet {
 
   place(request, nowMs) {
     const now = new Date(nowMs).toISOString();
-    const { asset, command, expires_secs: _, ...said } = request;
-    const order = { id: String(this.orders.length + 1), asset, command, request: said, state: 'waiting' };
+    const { asset, expires_secs: expiresSecs, ...said } = request;
+    const expires = new Date(nowMs + expiresSecs * 1000).toISOString();
+    const order = { id: String(this.orders.length + 1), asset, request: said, state: 'waiting', expires };
     this.orders.unshift({ ...order, created: now, changed: now, answer: null, reason: null });
     return this.orders[0];
   }

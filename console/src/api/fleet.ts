@@ -101,23 +101,35 @@ export interface Frames {
 export type OrderCommand = 'query_parameters' | 'set_parameters' | 'control';
 export type OrderState = 'waiting' | 'sent' | 'answered' | 'failed' | 'expired';
 
-export interface OrderRequest {
-  asset: string;
+/** What is asked of a vehicle. */
+export interface OrderSaid {
   command: OrderCommand;
+  /** What is asked for, or what is to be set. */
   parameters?: string[] | Record<string, number | string>;
-  control?: { kind: string; arguments: Record<string, unknown> };
+  control?: { kind: string; arguments?: Record<string, number | string> };
+}
+
+export interface OrderRequest extends OrderSaid {
+  asset: string;
   expires_secs: number;
+}
+
+/** A parameter as a vehicle answered it. */
+export interface AnsweredParameter {
+  id: string;
+  value: { value?: number; text?: string; unit?: string; quality?: string; bytes?: string };
 }
 
 export interface Order {
   id: string;
   asset: string;
-  command: OrderCommand;
-  request: Record<string, unknown>;
+  request: OrderSaid;
   state: OrderState;
   created: string;
   changed: string;
-  answer: Record<string, unknown> | null;
+  /** Until when it may be sent. */
+  expires: string;
+  answer: { parameters?: AnsweredParameter[] } | null;
   reason: string | null;
 }
 

@@ -64,21 +64,27 @@ function graticule(context: Context, { view, size, colours }: Picture): void {
   context.beginPath();
   const name = (degrees: number, [plus, minus]: [string, string]) =>
     `${Math.abs(degrees).toFixed(digits)}°${degrees === 0 ? '' : degrees > 0 ? plus : minus}`;
-  context.textAlign = 'center';
+  const names: [text: string, x: number, y: number, align: CanvasTextAlign][] = [];
   for (let degrees = Math.ceil(Math.max(-180, west) / step) * step; degrees <= Math.min(180, east); degrees += step) {
     const { x } = toScreen(project(degrees, 0), view, size);
     context.moveTo(Math.round(x) + 0.5, 0);
     context.lineTo(Math.round(x) + 0.5, size.height);
-    if (x > 60 && x < size.width - 60) context.fillText(name(degrees, ['E', 'W']), x, size.height - 34);
+    if (x > 60 && x < size.width - 60) names.push([name(degrees, ['E', 'W']), x, size.height - 34, 'center']);
   }
-  context.textAlign = 'left';
   for (let degrees = Math.ceil(Math.max(-80, south) / step) * step; degrees <= Math.min(80, north); degrees += step) {
     const { y } = toScreen(project(0, degrees), view, size);
     context.moveTo(0, Math.round(y) + 0.5);
     context.lineTo(size.width, Math.round(y) + 0.5);
-    if (y > 50 && y < size.height - 50) context.fillText(name(degrees, ['N', 'S']), 8, y - 4);
+    if (y > 50 && y < size.height - 50) names.push([name(degrees, ['N', 'S']), 8, y - 4, 'left']);
   }
   context.stroke();
+  context.strokeStyle = colours.ground;
+  context.lineWidth = 3;
+  for (const [text, x, y, align] of names) {
+    context.textAlign = align;
+    context.strokeText(text, x, y);
+    context.fillText(text, x, y);
+  }
 }
 
 const corner = (view: View, size: Size, side: 1 | -1): Point => ({

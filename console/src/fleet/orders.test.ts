@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { PARAMETERS, problemOf, requestOf, type Draft } from './orders';
+import { answeredOf, CONTROLS, PARAMETERS, problemOf, requestOf, saidOf, type Draft } from './orders';
 
 const DRAFT: Draft = {
   command: 'query_parameters',
@@ -29,7 +29,8 @@ it('an order says what it has to, and nothing is ordered before that', () => {
     { parameters: { report_period: 30, host: 'a.b' } },
   );
   check({ command: 'set_parameters', set: { hardware_version: '1' } }, null);
-  check({ command: 'control' }, { control: { kind: 'reset', arguments: {} } });
+  check({ command: 'control' }, { control: { kind: 'reset' } });
+  expect(requestOf({ ...DRAFT, command: 'control' }, ASSET, 2016)?.control).toEqual({ kind: 'reset' });
   check(
     { command: 'control', control: 'alarm', level: 3, text: 'stop' },
     { control: { kind: 'alarm', arguments: { level: 3, text: 'stop' } } },
@@ -58,4 +59,26 @@ it('parameters are called and bounded as in the pack', () => {
       expect(pack.slice(at - 20, at).includes('read_only = true'), id).toBe(readOnly === true);
     }
   }
+});
+
+it('controls are those of the pack', () => {
+  const pack = readFileSync(new URL('../../../packs/vehicle/gbt32960-2016.toml', import.meta.url), 'utf8');
+  const line = pack.split('\n').find((one) => one.includes('id = "control", bytes'));
+  const words = [...(line?.split('values = {')[1]?.matchAll(/"([^"]+)"/g) ?? [])].map(([, word]) => word);
+  expect(words.map((word) => word?.replaceAll(' ', '_')).sort()).toEqual([...CONTROLS].sort());
+});
+
+it('an order and its answer are told thing by thing', () => {
+  expect(saidOf({ command: 'query_parameters', parameters: ['host'] })).toEqual([{ id: 'host', value: '' }]);
+  expect(saidOf({ command: 'set_parameters', parameters: { port: 1 } })).toEqual([{ id: 'port', value: '1' }]);
+  const alarm = { kind: 'alarm', arguments: { level: 2, text: 'stop' } };
+  expect(saidOf({ command: 'control', control: alarm })).toEqual([{ id: 'alarm', value: '2 · stop' }]);
+  expect(answeredOf(null)).toEqual([]);
+  expect(answeredOf({})).toEqual([]);
+  const parameters = [
+    { id: 'report_period', value: { value: 30, unit: 's' } },
+    { id: 'host', value: { text: 'a.cn' } },
+    { id: 'port', value: { quality: 'invalid' } },
+  ];
+  expect(answeredOf({ parameters }).map(({ value }) => value)).toEqual(['30 s', 'a.cn', 'invalid']);
 });

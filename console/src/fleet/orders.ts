@@ -1,5 +1,5 @@
 // What can be ordered from a vehicle by GB/T 32960, and the request that says it. Pure.
-import type { OrderCommand, OrderRequest } from '../api/fleet';
+import type { Order, OrderCommand, OrderRequest, OrderSaid } from '../api/fleet';
 
 /** A parameter of commands 80 and 81, by its id in the pack `vehicle`. */
 export interface Parameter {
@@ -87,7 +87,7 @@ export const CONTROLS = [
   'factory_reset',
   'disconnect',
   'alarm',
-  'start_sampling',
+  'start_sampling_link',
   'upgrade',
 ] as const;
 export type ControlKind = (typeof CONTROLS)[number];
@@ -126,7 +126,8 @@ export function requestOf(draft: Draft, asset: string, edition: number | null): 
     return draft.asked.length === 0 ? null : { ...order, parameters: [...draft.asked] };
   }
   if (draft.command === 'control') {
-    return { ...order, control: { kind: draft.control, arguments: argumentsOf(draft) } };
+    const given = argumentsOf(draft);
+    return { ...order, control: { kind: draft.control, ...(given ? { arguments: given } : {}) } };
   }
   const settable = PARAMETERS.filter(({ id, readOnly }) => !readOnly && id in draft.set);
   if (settable.length === 0) return null;
@@ -138,7 +139,30 @@ export function requestOf(draft: Draft, asset: string, edition: number | null): 
   return { ...order, parameters: Object.fromEntries(values) };
 }
 
-function argumentsOf({ control, level, text }: Draft): Record<string, unknown> {
+function argumentsOf({ control, level, text }: Draft): Record<string, number | string> | null {
   if (control === 'alarm') return { level, text };
-  return control === 'upgrade' ? { text } : {};
+  return control === 'upgrade' ? { text } : null;
+}
+
+/** One thing that an order says: a parameter or a control, and its value if it has one. */
+export interface Said {
+  id: string;
+  value: string;
+}
+
+export function saidOf({ parameters, control }: OrderSaid): Said[] {
+  if (control) {
+    const values = Object.values(control.arguments ?? {}).filter((value) => value !== '');
+    return [{ id: control.kind, value: values.join(' · ') }];
+  }
+  if (Array.isArray(parameters)) return parameters.map((id) => ({ id, value: '' }));
+  return Object.entries(parameters ?? {}).map(([id, value]) => ({ id, value: String(value) }));
+}
+
+/** What the vehicle answered; nothing where it only said yes. */
+export function answeredOf(answer: Order['answer']): Said[] {
+  return (answer?.parameters ?? []).map(({ id, value }) => {
+    const told = value.value ?? value.text ?? value.quality ?? value.bytes ?? '';
+    return { id, value: [told, value.unit].filter((part) => part !== undefined && part !== '').join(' ') };
+  });
 }
