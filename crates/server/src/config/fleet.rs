@@ -14,6 +14,7 @@ pub struct FleetConfig {
     pub offline_secs: u64,
     /// The coordinates of positions in reports of GB/T 32960 of 2016, which do not tell theirs: `wgs84`, as satellites give
     /// them, or `gcj02`, as maps in China have them. What is kept is what was said; only what is shown is converted.
+    #[schemars(with = "String")]
     pub coordinates: System,
 }
 

@@ -4,12 +4,12 @@
 //! exact to less than a millimetre; against published pairs both directions differ by less than 2 cm, which comes from
 //! the radius of the ellipsoid that each of them assumes. Outside of a rectangle around China both are the same.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use std::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 /// The coordinates that a position is given in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum System {
     /// As satellites give them.

@@ -1,3 +1,5 @@
+//! Vehicles that report, fall silent, sort and filter. Made-up reports, without a store.
+
 use std::sync::Arc;
 
 use gbt32960::Standard;
@@ -184,6 +186,7 @@ fn filters_admit_those_that_meet_all_of_them() {
 /// By hand, with `--release`: what 100,000 vehicles cost.
 #[test]
 #[ignore = "a measurement"]
+#[expect(clippy::print_stdout, reason = "it is what one runs it for")]
 fn a_hundred_thousand_vehicles_take_milliseconds() {
     let mut fleet = Fleet::default();
     let mut values: Vec<(usize, Vec<(&str, i64)>)> = Vec::new();
