@@ -30,8 +30,10 @@ export interface Mock extends Server {
   resync: () => void;
 }
 
-/** Starts the mock, by default as it is; `machines` makes it a larger plant with a shorter past. */
-export async function startMock(options: { machines?: number; historyMs?: number } = {}): Promise<Mock> {
+/** Starts the mock, by default as it is; `machines` and `vehicles` make it larger, with a shorter past. */
+export async function startMock(
+  options: { machines?: number; vehicles?: number; historyMs?: number } = {},
+): Promise<Mock> {
   const mock = (await import('../mock/server.mjs')) as unknown as { startMock: (given: object) => Promise<Mock> };
   return mock.startMock(options);
 }

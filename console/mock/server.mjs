@@ -4,6 +4,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Fleet, vehicleProfile } from './fleet.mjs';
 import { Plant, profiles } from './plant.mjs';
 
 const DIST = fileURLToPath(new URL('../dist/', import.meta.url));
@@ -41,25 +42,37 @@ const REJECTIONS = [
 ];
 
 /** What each route answers; null where the asset is not known. */
-function routes(plant, nowMs) {
+function routes(plant, fleet, nowMs) {
   return {
     '/health': () => ({ status: 'ok', version: '0.1.0' }),
-    '/api/v1/profiles': () => ({ profiles }),
+    '/api/v1/profiles': () => ({ profiles: fleet.rows.length > 0 ? [...profiles, vehicleProfile] : profiles }),
     '/api/v1/assets': () => ({ assets: plant.machines.map(({ asset, profile }) => ({ asset, profile: profile.id })) }),
     '/api/v1/gateways': () => ({ gateways: plant.machines.map((machine, i) => gatewayOf(machine, i, nowMs())) }),
-    '/api/v1/current': () => ({
+    '/api/v1/current': (query) => ({
       now: new Date(nowMs()).toISOString(),
-      observations: plant.machines.flatMap((machine) => plant.currentOf(machine)),
+      observations: query.has('asset')
+        ? fleet.current(query.get('asset'), nowMs())
+        : plant.machines.flatMap((machine) => plant.currentOf(machine)),
     }),
+    '/api/v1/fleet': () => fleet.summary(nowMs()),
+    '/api/v1/fleet/vehicles': (query) => fleet.page(query, nowMs()),
+    '/api/v1/fleet/positions': (query) => fleet.positions(query, nowMs()),
+    '/api/v1/orders': (query) => fleet.ordersOf(query.get('asset'), nowMs()),
     '/api/v1/history': (query) => {
-      const machine = plant.machines.find(({ asset }) => asset === query.get('asset'));
-      if (!machine) return null;
+      const asset = query.get('asset');
+      const machine = plant.machines.find((one) => one.asset === asset);
+      const vehicle = fleet.find(asset);
+      if (!machine && !vehicle) return null;
       const [from, to] = [query.get('from'), query.get('to')];
       const pointsMax = Number(query.get('points_max') ?? 2000);
       const series = query
         .getAll('signal')
-        .map((id) => plant.history(machine, id, Date.parse(from), Date.parse(to), pointsMax));
-      return { asset: machine.asset, from, to, series };
+        .map((id) =>
+          machine
+            ? plant.history(machine, id, Date.parse(from), Date.parse(to), pointsMax)
+            : fleet.history(asset, id, Date.parse(from), Date.parse(to), pointsMax),
+        );
+      return { asset, from, to, series };
     },
     '/api/v1/rejections': (query) => {
       const time = new Date(nowMs()).toISOString();
@@ -76,10 +89,12 @@ export async function startMock({
   pace = 25,
   nowMs = Date.now,
   machines = 12,
+  vehicles = 400,
   historyMs = HISTORY_MS,
 } = {}) {
   const startedMs = nowMs();
   const plant = new Plant({ seed, nowMs: startedMs, pace, machines, historyMs });
+  const fleet = new Fleet({ vehicles, seed, nowMs: startedMs });
   const streams = new Set();
   let muted = false;
   const timer = setInterval(() => {
@@ -89,11 +104,16 @@ export async function startMock({
     for (const stream of streams) stream.write(event);
   }, TICK_MS);
 
-  const api = routes(plant, nowMs);
+  const api = routes(plant, fleet, nowMs);
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://mock');
     if (url.pathname === '/api/v1/changes') return openStream(request, response, streams);
     if (url.pathname === '/api/v1/sql') return answerSql(request, response, plant);
+    if (url.pathname === '/api/v1/orders' && request.method === 'POST') {
+      return readBody(request, (body) => sendJson(response, 202, fleet.place(JSON.parse(body), nowMs())));
+    }
+    const frames = /^\/api\/v1\/vehicles\/([^/]+)\/frames$/.exec(url.pathname);
+    if (frames) return sendJson(response, 200, fleet.frames(frames[1], url.searchParams, nowMs()));
     const route = api[url.pathname];
     if (!route && url.pathname.startsWith('/api/')) return sendError(response, 404, 'not_found', 'no such route');
     if (!route) return sendFile(response, url.pathname);
@@ -125,12 +145,7 @@ function openStream(request, response, streams) {
 
 /** No SQL engine here: one fixed table for SELECT, an error for the rest. */
 function answerSql(request, response, plant) {
-  let body = '';
-  request.on('data', (part) => {
-    body += part;
-    if (body.length > BODY_BYTES_MAX) request.destroy();
-  });
-  request.on('end', () => {
+  readBody(request, (body) => {
     const { query } = JSON.parse(body);
     if (!/^\s*select\b/i.test(query)) {
       return sendError(response, 400, 'invalid_query', `only queries are allowed, got "${query.slice(0, 40)}"`);
@@ -141,6 +156,15 @@ function answerSql(request, response, plant) {
     );
     return sendJson(response, 200, { columns, rows: rows.slice(0, 100), truncated: true, elapsed_ms: 12.3 });
   });
+}
+
+function readBody(request, use) {
+  let body = '';
+  request.on('data', (part) => {
+    body += part;
+    if (body.length > BODY_BYTES_MAX) request.destroy();
+  });
+  request.on('end', () => use(body));
 }
 
 function sendJson(response, status, body) {

@@ -17,7 +17,7 @@ export class ApiError extends Error {
   }
 }
 
-async function request<T>(path: string, init: RequestInit = {}, timeoutMs = REQUEST_MS_MAX): Promise<T> {
+export async function request<T>(path: string, init: RequestInit = {}, timeoutMs = REQUEST_MS_MAX): Promise<T> {
   const limit = AbortSignal.timeout(timeoutMs);
   const signal = init.signal ? AbortSignal.any([init.signal, limit]) : limit;
   let response: Response;
@@ -33,7 +33,7 @@ async function request<T>(path: string, init: RequestInit = {}, timeoutMs = REQU
   throw new ApiError(said.code ?? 'unexpected', said.message ?? `HTTP ${response.status}`, response.status);
 }
 
-function query(parameters: [string, string][]): string {
+export function query(parameters: [string, string][]): string {
   const text = new URLSearchParams(parameters).toString();
   return text === '' ? '' : `?${text}`;
 }
@@ -42,8 +42,11 @@ export async function fetchProfiles(): Promise<Profile[]> {
   return (await request<{ profiles: Profile[] }>('/api/v1/profiles')).profiles;
 }
 
+/** Only the machines: a fleet may have a hundred thousand vehicles, which no page wants all of. */
+const MACHINES: [string, string] = ['kind', 'machine'];
+
 export async function fetchAssets(): Promise<Asset[]> {
-  return (await request<{ assets: Asset[] }>('/api/v1/assets')).assets;
+  return (await request<{ assets: Asset[] }>(`/api/v1/assets${query([MACHINES])}`)).assets;
 }
 
 /** The gateways double as the console's pulse, so they may be asked with a shorter patience. */
@@ -51,15 +54,20 @@ export async function fetchGateways(timeoutMs = REQUEST_MS_MAX): Promise<Gateway
   return (await request<{ gateways: Gateway[] }>('/api/v1/gateways', {}, timeoutMs)).gateways;
 }
 
-/** The latest values of everything, page by page. */
+/** The latest values of all machines, page by page. */
 export async function fetchCurrent(): Promise<Current> {
-  let page = await request<Current>('/api/v1/current');
+  let page = await request<Current>(`/api/v1/current${query([MACHINES])}`);
   let observations = page.observations;
   while (page.next !== undefined) {
-    page = await request<Current>(`/api/v1/current${query([['after', page.next]])}`);
+    page = await request<Current>(`/api/v1/current${query([MACHINES, ['after', page.next]])}`);
     observations = observations.concat(page.observations);
   }
   return { now: page.now, observations };
+}
+
+/** The latest values of one asset. */
+export async function fetchCurrentOf(asset: string): Promise<Current> {
+  return request<Current>(`/api/v1/current${query([['asset', asset]])}`);
 }
 
 export interface HistoryQuery {

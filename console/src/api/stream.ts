@@ -1,4 +1,4 @@
-// The stream of changes (server-sent events), reopened for as long as it is wanted. Knows no value of any machine.
+// The stream of what machines say (server-sent events), reopened for as long as it is wanted. Knows no value of any machine.
 import type { Observation } from './types';
 
 const REOPEN_MS_MIN = 1_000;
@@ -22,7 +22,7 @@ export class ChangeStream {
 
   open(): void {
     this.close();
-    const source = new EventSource('/api/v1/changes');
+    const source = new EventSource('/api/v1/changes?kind=machine');
     this.#source = source;
     source.onopen = () => {
       this.#reopenMs = REOPEN_MS_MIN;

@@ -1,8 +1,8 @@
-// The past of one machine over the chosen window, kept up to date by its changes. Fetches; knows no page.
+// The past of one machine or vehicle over the chosen window, kept up to date by its changes. Fetches; knows no page.
 import { fetchHistory } from '../api/client';
 import type { Series } from '../api/types';
 import { clock } from './clock.svelte';
-import { plant, type Machine } from './plant.svelte';
+import { plant } from './plant.svelte';
 import { appendObservation } from './window';
 
 /** Points of a series that the server is asked for; more could not be told apart on a screen. */
@@ -24,7 +24,7 @@ export class MachineHistory {
   #abort: AbortController | null = null;
   #reload: (() => void) | null = null;
 
-  constructor(private readonly machine: Machine) {}
+  constructor(private readonly machine: { readonly asset: string }) {}
 
   series(signal: string): Series | undefined {
     return this.#series.get(signal);

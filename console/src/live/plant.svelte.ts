@@ -20,6 +20,9 @@ const RESYNC_RETRY_MS = 2_000;
 /** An asset that is not in the inventory makes it read again, but not more often than this. */
 const INVENTORY_MS_MIN = 10_000;
 
+/** What reports of GB/T 32960 are kept as. */
+export const VEHICLE_PROFILE = 'vehicle';
+
 export type LinkState = 'connecting' | 'live' | 'lost';
 export type ChangeListener = (observations: Observation[]) => void;
 
@@ -72,6 +75,9 @@ class Plant {
   lostSinceMs = $state<number | null>(null);
   machines = $state.raw<Machine[]>([]);
   gateways = $state.raw<Gateway[]>([]);
+  #knowsVehicles = $state(false);
+  /** Whether vehicles report, or could: then there is a fleet to look at. */
+  hasVehicles = $derived(this.#knowsVehicles || this.gateways.some(({ kind }) => kind === 'gbt32960'));
   /** Whether a first complete picture has been seen. */
   loaded = $state(false);
 
@@ -175,6 +181,7 @@ class Plant {
     this.#inventoryMs = Date.now();
     const [assets, profiles, gateways] = await Promise.all([fetchAssets(), fetchProfiles(), fetchGateways()]);
     this.gateways = gateways;
+    this.#knowsVehicles = profiles.some(({ id }) => id === VEHICLE_PROFILE);
     const byId = new Map(profiles.map((profile) => [profile.id, profile]));
     // An asset whose model changed is listed with each of its profiles: the last one speaks.
     const latest = new Map(assets.map((asset) => [asset.asset, asset]));

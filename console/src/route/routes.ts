@@ -3,6 +3,8 @@
 export type Route =
   | { page: 'board' }
   | { page: 'machine'; asset: string }
+  | { page: 'fleet' }
+  | { page: 'vehicle'; vin: string }
   | { page: 'connections' }
   | { page: 'ask' }
   | { page: 'unknown'; path: string };
@@ -10,17 +12,22 @@ export type Route =
 export function parseRoute(path: string): Route {
   const [first = '', second, ...more] = path.split('/').filter((part) => part !== '');
   if (first === '') return { page: 'board' };
-  if (first === 'machines' && second !== undefined && more.length === 0) {
+  if ((first === 'machines' || first === 'vehicles') && second !== undefined && more.length === 0) {
     try {
-      return { page: 'machine', asset: decodeURIComponent(second) };
+      const name = decodeURIComponent(second);
+      return first === 'machines' ? { page: 'machine', asset: name } : { page: 'vehicle', vin: name };
     } catch {
       return { page: 'unknown', path };
     }
   }
-  if (second === undefined && (first === 'connections' || first === 'ask')) return { page: first };
+  if (second === undefined && (first === 'fleet' || first === 'connections' || first === 'ask')) return { page: first };
   return { page: 'unknown', path };
 }
 
 export function machinePath(asset: string): string {
   return `/machines/${encodeURIComponent(asset)}`;
+}
+
+export function vehiclePath(vin: string): string {
+  return `/vehicles/${encodeURIComponent(vin)}`;
 }

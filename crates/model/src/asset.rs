@@ -23,17 +23,23 @@ pub enum AssetKind {
 }
 
 impl AssetKind {
-    const ALL: [(Self, &'static str); 5] = [
-        (Self::Machine, "machine"),
-        (Self::Vehicle, "vehicle"),
-        (Self::Person, "person"),
-        (Self::Device, "device"),
-        (Self::Site, "site"),
-    ];
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [Self::Machine, Self::Vehicle, Self::Person, Self::Device, Self::Site];
 
     /// The word that stands before the slash of an [`AssetId`].
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, word)| word)
+        match self {
+            Self::Machine => "machine",
+            Self::Vehicle => "vehicle",
+            Self::Person => "person",
+            Self::Device => "device",
+            Self::Site => "site",
+        }
+    }
+
+    /// The kind that `word` stands for.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -66,6 +72,15 @@ impl AssetId {
         &self.0
     }
 
+    /// What kind of thing it is.
+    ///
+    /// # Panics
+    /// Never: only a kind can stand before the slash.
+    pub fn kind(&self) -> AssetKind {
+        let word = self.0.split_once('/').map_or("", |(word, _)| word);
+        AssetKind::named(word).expect("an asset begins with its kind")
+    }
+
     /// The identifier behind the slash.
     pub fn identifier(&self) -> &str {
         self.0.split_once('/').map_or("", |(_, identifier)| identifier)
@@ -76,9 +91,8 @@ impl FromStr for AssetId {
     type Err = InvalidAssetId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = text.split_once('/').and_then(|(word, identifier)| {
-            AssetKind::ALL.iter().find(|(_, known)| *known == word).map(|(kind, _)| (*kind, identifier))
-        });
+        let known =
+            text.split_once('/').and_then(|(word, identifier)| AssetKind::named(word).map(|kind| (kind, identifier)));
         match known {
             Some((kind, identifier)) => Self::new(kind, identifier),
             None => Err(InvalidAssetId {

@@ -1,5 +1,6 @@
 //! The configuration file, `tongmai.toml`. The comments of these structs are its manual: see [`crate::manual`].
 
+mod fleet;
 mod flight_sql;
 mod forward;
 mod gbt32960;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::fleet::FleetConfig;
 pub use self::flight_sql::FlightSqlConfig;
 pub use self::forward::{BeginConfig, ForwardConfig, Gbt32960ForwardConfig, RepliesConfig};
 pub use self::gbt32960::{Gbt32960Config, PlatformConfig, SecurityConfig, SignaturesConfig, TlsConfig};
@@ -46,6 +48,8 @@ pub struct Config {
     /// Questions by Arrow Flight SQL, as ADBC and JDBC drivers ask them. What `[query]` allows holds here too, except for
     /// the number of rows, which are sent as they come.
     pub flight_sql: FlightSqlConfig,
+    /// How the fleet is looked at, in the console and by `/api/v1/fleet`.
+    pub fleet: FleetConfig,
     /// The sources: one `[[gateways]]` section for each.
     pub gateways: Vec<GatewayConfig>,
     /// The upstream platforms that reports of vehicles are forwarded to: one `[[forwards]]` section for each.
@@ -259,6 +263,7 @@ impl Config {
         }
         self.postgres.check()?;
         self.flight_sql.check()?;
+        self.fleet.check()?;
         for (place, gateway) in self.gateways.iter().enumerate() {
             let name = gateway.name();
             check_name("gateways", place, name)?;

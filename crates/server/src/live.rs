@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use model::{Batch, Rows};
+use model::{AssetId, AssetKind, Batch, Rows};
 use store::Store;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -29,19 +30,58 @@ pub(crate) enum Telling {
 
 /// See the module.
 #[derive(Clone)]
-pub(crate) struct Live(broadcast::Sender<Telling>);
+pub(crate) struct Live {
+    tellings: broadcast::Sender<Telling>,
+    watchers: Arc<Watchers>,
+}
+
+/// How many watch assets of each kind: what nobody watches is not turned into text.
+#[derive(Default)]
+struct Watchers([AtomicUsize; AssetKind::ALL.len()]);
+
+impl Watchers {
+    fn of(&self, kind: AssetKind) -> &AtomicUsize {
+        &self.0[kind as usize]
+    }
+
+    fn want(&self, batch: &Batch) -> bool {
+        let assets: &[AssetId] = match &batch.rows {
+            Rows::Changes(changes) => &changes.assets,
+            Rows::Frames(frames) => &frames.assets,
+        };
+        assets.iter().any(|asset| self.of(asset.kind()).load(Ordering::Relaxed) > 0)
+    }
+}
+
+/// Counts among the watchers for as long as it is there.
+pub(crate) struct Watching {
+    watchers: Arc<Watchers>,
+    kinds: Vec<AssetKind>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        for kind in &self.kinds {
+            self.watchers.of(*kind).fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Live {
     pub(crate) fn new() -> Self {
-        Self(broadcast::Sender::new(QUEUE))
+        Self { tellings: broadcast::Sender::new(QUEUE), watchers: Arc::default() }
     }
 
-    pub(crate) fn watch(&self) -> broadcast::Receiver<Telling> {
-        self.0.subscribe()
+    /// Watches assets of `kinds`; what it is told may be about others as well.
+    pub(crate) fn watch(&self, kinds: Vec<AssetKind>) -> (broadcast::Receiver<Telling>, Watching) {
+        for kind in &kinds {
+            self.watchers.of(*kind).fetch_add(1, Ordering::Relaxed);
+        }
+        (self.tellings.subscribe(), Watching { watchers: Arc::clone(&self.watchers), kinds })
     }
 
     pub(crate) fn watchers(&self) -> usize {
-        self.0.receiver_count()
+        self.tellings.receiver_count()
     }
 
     /// Tells what `store` takes in, until `stop`.
@@ -56,29 +96,31 @@ impl Live {
             };
             let mut missed = false;
             match received {
-                Ok(batch) => {
+                Ok(batch) if self.watchers.want(&batch) => {
                     rows += batch.len();
                     gathered.push(batch);
                 }
+                Ok(_) => continue,
                 Err(broadcast::error::RecvError::Lagged(_)) => missed = true,
                 Err(broadcast::error::RecvError::Closed) => return,
             }
             tokio::time::sleep(GATHER).await;
             loop {
                 match changes.try_recv() {
-                    Ok(batch) => {
+                    Ok(batch) if self.watchers.want(&batch) => {
                         rows += batch.len();
                         if rows <= ROWS_MAX {
                             gathered.push(batch);
                         }
                     }
+                    Ok(_) => {}
                     Err(broadcast::error::TryRecvError::Lagged(_)) => missed = true,
                     Err(_) => break,
                 }
             }
             if self.watchers() > 0 {
                 if missed || rows > ROWS_MAX {
-                    let _ = self.0.send(Telling::Resync);
+                    let _ = self.tellings.send(Telling::Resync);
                 } else {
                     self.tell(&gathered);
                 }
@@ -104,6 +146,6 @@ impl Live {
                 objects.push_str(&object);
             }
         }
-        let _ = self.0.send(Telling::Observations(Arc::new(by_asset)));
+        let _ = self.tellings.send(Telling::Observations(Arc::new(by_asset)));
     }
 }

@@ -17,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::SystemClock;
 use crate::config::{Config, ConfigError};
+use crate::fleet::follow::Follower;
 use crate::flight_sql;
 use crate::forwards::Forwards;
 use crate::http::backup::Backups;
+use crate::http::fleet::FleetView;
 use crate::http::write::Writing;
 use crate::http::{self, App};
 use crate::ingest::StoreIngest;
@@ -117,11 +119,12 @@ impl Server {
             Arc::clone(&clock),
         ));
         let stop = CancellationToken::new();
-        let live = Live::new();
+        let (live, follower) = (Live::new(), Arc::<Follower>::default());
         let ingest: Arc<dyn Ingest> = Arc::new(StoreIngest(Arc::clone(&store)));
         let keeper: Arc<dyn Quarantine> = Arc::<FileQuarantine>::clone(&quarantine);
         let mut tasks = vec![
             tokio::spawn(live.clone().run(Arc::clone(&store), stop.clone())),
+            tokio::spawn(Arc::clone(&follower).run(Arc::clone(&store), stop.clone())),
             tokio::spawn(keep(
                 Arc::clone(&store),
                 Duration::from_secs(config.store.seal_interval_secs),
@@ -155,6 +158,7 @@ impl Server {
             clock,
             quarantine,
             live,
+            fleet: FleetView::new(follower, config.fleet),
             stop: stop.clone(),
         });
         tasks.extend(speak(&app, postgres, flight_sql));

@@ -150,6 +150,11 @@ impl Assets {
         code
     }
 
+    /// The code of `asset`, if it is known.
+    pub(crate) fn known(&self, asset: &AssetId) -> Option<u32> {
+        self.codes.get(asset).copied()
+    }
+
     /// Whether `assets` could be made known.
     pub(crate) fn has_room_for(&self, assets: &[AssetId]) -> bool {
         if self.ids.len() + assets.len() <= ASSETS_MAX {

@@ -196,6 +196,11 @@ impl LatestTable {
         })
     }
 
+    /// The latest of one signal; of a condition, the one of several that has been active longest.
+    pub(crate) fn one(&self, asset: u32, signal: SignalIndex) -> Option<&(Observation, Timestamp)> {
+        self.slot(asset, signal)?.current.first()
+    }
+
     /// All of one asset, in the order of the signals.
     pub(crate) fn of(&self, asset: u32) -> impl Iterator<Item = &(Observation, Timestamp)> {
         self.assets.get(asset as usize).into_iter().flat_map(|known| &known.slots).flat_map(|slot| &slot.current)

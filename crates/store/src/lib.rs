@@ -60,7 +60,7 @@ pub use repair::{Repair, RepairError, repair};
 pub use rows::entries_json;
 pub use salvage::{Loss, Salvage};
 pub use segment::{CheckedFile, RollupFile, SegmentFile, damaged_file};
-pub use snapshot::{Snapshot, TableSnapshot};
+pub use snapshot::{LatestFew, Snapshot, TableSnapshot};
 pub use store::{OpenError, Receipt, Store, StoreOptions, StoreStats, SubmitError, read};
 pub use table::vector_type;
 pub use verify::{Finding, Report, Weight, verify};

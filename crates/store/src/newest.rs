@@ -154,6 +154,13 @@ impl NewestFrames {
         })
     }
 
+    /// The latest value of one signal of `asset`, and when it came in.
+    pub(crate) fn one(&self, asset: u32, signal: SignalIndex) -> Option<(Observation, Timestamp)> {
+        let slot = self.of(asset).slots.get(usize::from(signal))?.clone()?;
+        let Slot { time, received, value, sequence, quality } = slot;
+        Some((Observation { signal, time, sequence, quality, value, statistic: None }, received))
+    }
+
     /// All frames that a checkpoint needs of `asset`: when each came in, and its key. See [`Self::value_at`].
     pub(crate) fn to_restore(&self, asset: u32) -> Vec<(Timestamp, FrameKey)> {
         let known = self.of(asset);

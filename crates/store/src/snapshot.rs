@@ -5,12 +5,21 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use model::{AssetId, Profile, Timestamp};
+use model::{AssetId, Observation, Profile, Timestamp};
 
 use crate::generation::Generation;
 use crate::latest::Latest;
 use crate::segment::SegmentFile;
 use crate::state::{State, Table};
+
+/// What one asset said last of a few signals.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LatestFew {
+    /// The asset.
+    pub asset: AssetId,
+    /// One for each signal that was asked for, and when it came in; none where it never spoke of it.
+    pub said: Box<[Option<(Observation, Timestamp)>]>,
+}
 
 /// All tables at one moment.
 #[derive(Debug, Clone, Default)]
@@ -80,11 +89,13 @@ pub(crate) fn current_page(
 pub(crate) fn current(state: &State, asset: Option<&AssetId>) -> Vec<Latest> {
     let mut all = Vec::new();
     for table in state.tables.values() {
-        for (code, id) in table.assets().ids().iter().enumerate() {
-            if asset.is_some_and(|asset| asset != id) {
-                continue;
-            }
-            all.extend(table.current(code as u32).map(|(observation, received)| Latest {
+        let codes = match asset {
+            Some(asset) => table.assets().known(asset).map_or(0..0, |code| code..code + 1),
+            None => 0..table.assets().ids().len() as u32,
+        };
+        for code in codes {
+            let id = &table.assets().ids()[code as usize];
+            all.extend(table.current(code).map(|(observation, received)| Latest {
                 asset: id.clone(),
                 profile: Arc::clone(table.profile()),
                 observation,
@@ -93,4 +104,21 @@ pub(crate) fn current(state: &State, asset: Option<&AssetId>) -> Vec<Latest> {
         }
     }
     all
+}
+
+/// What at most `assets_max` assets of `profile`, from the place `from` on, said last of `signals`.
+pub(crate) fn current_few(
+    state: &State,
+    profile: &str,
+    signals: &[&str],
+    from: usize,
+    assets_max: usize,
+) -> Vec<LatestFew> {
+    let Some(table) = state.tables.get(profile) else { return Vec::new() };
+    let places: Vec<_> = signals.iter().map(|signal| table.profile().signal_index(signal)).collect();
+    let few = |(code, asset): (u32, &AssetId)| LatestFew {
+        asset: asset.clone(),
+        said: places.iter().map(|place| table.current_one(code, (*place)?)).collect(),
+    };
+    (0..).zip(table.assets().ids()).skip(from).take(assets_max).map(few).collect()
 }

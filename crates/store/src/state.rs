@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::StringArray;
 use arrow::datatypes::SchemaRef;
-use model::{AssetId, Batch, Changes, Cursor, Observation, Profile, Rows, Shape, Timestamp, ValueKind};
+use model::{AssetId, Batch, Changes, Cursor, Observation, Profile, Rows, Shape, SignalIndex, Timestamp, ValueKind};
 
 use crate::catalog::{self, Assets, Places, Unacceptable};
 use crate::generation::{Generation, RowKey, Words};
@@ -115,6 +115,11 @@ impl Table {
     /// The latest value of every signal of an asset, in the order of the signals, and when each came in.
     pub(crate) fn current(&self, asset: u32) -> impl Iterator<Item = (Observation, Timestamp)> {
         self.latest.of(asset).cloned().chain(self.newest.current(asset))
+    }
+
+    /// The latest value of one signal of an asset, and when it came in.
+    pub(crate) fn current_one(&self, asset: u32, signal: SignalIndex) -> Option<(Observation, Timestamp)> {
+        self.latest.one(asset, signal).cloned().or_else(|| self.newest.one(asset, signal))
     }
 
     pub(crate) fn segments(&self) -> &[Arc<SegmentFile>] {

@@ -18,7 +18,7 @@ use crate::manifest::{Manifest, ManifestError};
 use crate::plan::Plan;
 use crate::recover::{RecoverError, Recovery, recover};
 use crate::salvage::Salvage;
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::{self, LatestFew, Snapshot};
 use crate::state::{State, Table};
 use crate::writer::{Command, Health, Writer};
 
@@ -343,6 +343,12 @@ impl Store {
         is_wanted: &dyn Fn(&AssetId) -> bool,
     ) -> (Vec<Latest>, Option<(Box<str>, u32)>) {
         snapshot::current_page(&self.shared.state(), from, values_max, is_wanted)
+    }
+
+    /// What at most `assets_max` assets of `profile`, from the place `from` among them on, said last of `signals`: for those
+    /// who want little of many. Fewer than `assets_max` are the last.
+    pub fn current_few(&self, profile: &str, signals: &[&str], from: usize, assets_max: usize) -> Vec<LatestFew> {
+        snapshot::current_few(&self.shared.state(), profile, signals, from, assets_max)
     }
 
     /// The last durable position of `source`.

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use serde_json::json;
 
@@ -14,7 +14,11 @@ use crate::vehicles::{Vehicle, configure};
 
 /// Whether `tongmai order` succeeds, and what it says.
 fn order(served: &Served, words: &[&str]) -> (bool, String) {
-    let server = format!("http://{}", served.address());
+    order_at(served.address(), words)
+}
+
+fn order_at(address: SocketAddr, words: &[&str]) -> (bool, String) {
+    let server = format!("http://{address}");
     let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"order", &"--server", &server];
     all.extend(words.iter().map(|word| word as &dyn AsRef<std::ffi::OsStr>));
     let outcome = run(&all);
@@ -51,7 +55,8 @@ fn orders_go_out_come_back_and_are_still_there_after_a_kill() {
     assert!(taken && said.contains(" vehicle/LTMTEST0000000009 waiting control reset"), "{said}");
     let mut vehicle = wait_for("a login", || Vehicle::connect(address, 1));
     let (done, said) = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| order(&served, &["query", vin, "report_period", "host"]));
+        let server = served.address();
+        let asking = scope.spawn(move || order_at(server, &["query", vin, "report_period", "host"]));
         // Three parameters: what tells the length of the host comes with it.
         assert_eq!(obey(&mut vehicle, &[3, 2, 0, 30, 4, 4, 5, b'a', b'.', b'c', b'n']), [0x80, 0xFE, 3, 2, 4, 5]);
         asking.join().unwrap()

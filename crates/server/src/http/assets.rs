@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use model::AssetId;
+use model::{AssetId, AssetKind};
 use serde::Serialize;
 use store::Latest;
 
@@ -32,15 +32,22 @@ struct Asset {
 }
 
 /// All assets that were ever heard of.
-#[utoipa::path(get, path = "/api/v1/assets", responses((status = 200, body = Assets)))]
-pub(crate) async fn assets(State(app): State<Arc<App>>) -> Json<Assets> {
+#[utoipa::path(
+    get,
+    path = "/api/v1/assets",
+    params(("kind" = Option<Vec<String>>, Query, description = "Only assets of these kinds, such as `machine`; may be repeated")),
+    responses((status = 200, body = Assets), (status = 400, body = ApiError))
+)]
+pub(crate) async fn assets(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<Assets>, ApiError> {
+    let kinds = kind_parameters(query.as_deref())?;
     let snapshot = app.store.snapshot();
     let of_table = |table: &store::TableSnapshot| {
         let profile = table.profile.id().to_owned();
         let asset = move |asset: &AssetId| Asset { asset: asset.to_string(), profile: profile.clone() };
-        table.assets.iter().map(asset).collect::<Vec<_>>()
+        let is_wanted = |asset: &&AssetId| kinds.is_empty() || kinds.contains(&asset.kind());
+        table.assets.iter().filter(is_wanted).map(asset).collect::<Vec<_>>()
     };
-    Json(Assets { assets: snapshot.tables.iter().flat_map(of_table).collect() })
+    Ok(Json(Assets { assets: snapshot.tables.iter().flat_map(of_table).collect() }))
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -107,6 +114,7 @@ pub(crate) struct Current {
     path = "/api/v1/current",
     params(
         ("asset" = Option<Vec<String>>, Query, description = "Only these assets; may be repeated"),
+        ("kind" = Option<Vec<String>>, Query, description = "Only assets of these kinds, such as `machine`; may be repeated"),
         ("signal" = Option<Vec<String>>, Query, description = "Only these signals; may be repeated"),
         (
             "limit" = Option<usize>, Query,
@@ -124,9 +132,14 @@ pub(crate) async fn current(State(app): State<Arc<App>>, RawQuery(query): RawQue
     let query = query.as_deref();
     let (limit, (profile, place)) = (limit(query)?, after(query)?);
     let assets: BTreeSet<AssetId> = asset_parameters(query)?.into_iter().collect();
-    let signals = parameters(query, "signal");
-    let is_wanted = |asset: &AssetId| assets.is_empty() || assets.contains(asset);
-    let (latest, next) = app.store.current_page((&profile, place), limit, &is_wanted);
+    let (signals, kinds) = (parameters(query, "signal"), kind_parameters(query)?);
+    let of_kind = |asset: &AssetId| kinds.is_empty() || kinds.contains(&asset.kind());
+    let is_wanted = |asset: &AssetId| (assets.is_empty() || assets.contains(asset)) && of_kind(asset);
+    let (latest, next) = match assets.first() {
+        // One of many vehicles is not to be looked for among all of them.
+        Some(asset) if assets.len() == 1 && of_kind(asset) => (app.store.current(Some(asset)), None),
+        _ => app.store.current_page((&profile, place), limit, &is_wanted),
+    };
     let of_signal = |latest: &&Latest| {
         let signal = &latest.profile.signal(latest.observation.signal).id;
         signals.is_empty() || signals.iter().any(|wanted| **wanted == **signal)
@@ -163,6 +176,16 @@ pub(crate) fn asset_parameters(query: Option<&str>) -> Result<Vec<AssetId>, ApiE
     assets
         .collect::<Result<_, model::InvalidAssetId>>()
         .map_err(|error| ApiError::bad_request("invalid_asset", error.to_string()))
+}
+
+/// The parameters `kind`, which have to be kinds of assets.
+pub(crate) fn kind_parameters(query: Option<&str>) -> Result<Vec<AssetKind>, ApiError> {
+    let kind = |text: String| {
+        let known = || AssetKind::ALL.map(AssetKind::as_str).join(", ");
+        let invalid = || format!("kind: expected one of {}, got `{text}`", known());
+        AssetKind::named(&text).ok_or_else(|| ApiError::bad_request("invalid_parameter", invalid()))
+    };
+    parameters(query, "kind").into_iter().map(kind).collect()
 }
 
 fn percent_decoded(text: &str) -> String {

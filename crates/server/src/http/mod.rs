@@ -8,7 +8,9 @@ pub(crate) mod backup;
 mod changes;
 mod console;
 mod error;
+pub(crate) mod fleet;
 mod forwards;
+mod frames;
 mod history;
 mod json;
 mod newcomers;
@@ -54,6 +56,7 @@ pub(crate) struct App {
     pub(crate) forwards: Forwards,
     pub(crate) quarantine: Arc<FileQuarantine>,
     pub(crate) live: Live,
+    pub(crate) fleet: fleet::FleetView,
     pub(crate) writing: write::Writing,
     pub(crate) backups: backup::Backups,
     /// Cancelled when the server ends.
@@ -100,6 +103,10 @@ const BODY_BYTES_MAX: usize = 1 << 20;
         assets::current,
         history::history,
         changes::changes,
+        fleet::fleet,
+        fleet::vehicles,
+        fleet::positions,
+        frames::frames,
         sources::gateways,
         sources::rejections,
         forwards::forwards,
@@ -135,6 +142,10 @@ pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
         .route("/api/v1/current", get(assets::current))
         .route("/api/v1/history", get(history::history))
         .route("/api/v1/changes", get(changes::changes))
+        .route("/api/v1/fleet", get(fleet::fleet))
+        .route("/api/v1/fleet/vehicles", get(fleet::vehicles))
+        .route("/api/v1/fleet/positions", get(fleet::positions))
+        .route("/api/v1/vehicles/{vin}/frames", get(frames::frames))
         .route("/api/v1/gateways", get(sources::gateways))
         .route("/api/v1/rejections", get(sources::rejections))
         .route("/api/v1/forwards", get(forwards::forwards))

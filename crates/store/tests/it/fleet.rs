@@ -496,3 +496,19 @@ fn a_batch_of_more_values_than_a_record_may_have_is_refused() {
     assert!(matches!(submit(&store, batch), Err(SubmitError::TooLarge { .. })));
     store.close();
 }
+
+#[test]
+fn a_few_signals_are_read_of_some_assets_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, car) = (open(dir.path()), car());
+    submit(&store, batch(&car, &[((1, 5, 0), Said::speed(10)), ((2, 5, 0), Said::speed(20))])).unwrap();
+    let few = |signals: &[&str], from, assets_max| store.current_few("car", signals, from, assets_max);
+    let read = few(&["note", "speed", "colour"], 1, 10);
+    assert_eq!(read.len(), 1);
+    let speed = read[0].said[1].as_ref().map(|(observation, _)| &observation.value);
+    assert_eq!((&read[0].asset, speed), (&vehicle(2), Some(&Value::Integer(20))));
+    assert_eq!((read[0].said.len(), &read[0].said[0], &read[0].said[2]), (3, &None, &None));
+    assert_eq!((few(&["speed"], 0, 1).len(), few(&["speed"], 2, 10).len(), few(&["speed"], 0, 0).len()), (1, 0, 0));
+    assert!(store.current_few("press", &["speed"], 0, 10).is_empty());
+    store.close();
+}
