@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::{Ingest, IngestError, Link, Quarantine, Receipt, Rejection, supervise};
-use gateway_gbt32960::{ListenerOptions, PlatformAccount, PlatformGateway, Registry};
+use gateway_gbt32960::{ListenerOptions, Orders, PlatformAccount, PlatformGateway, Registry};
 use gbt32960::Standard;
 use model::{Batch, Clock, Cursor, Timestamp};
 use store::{Store, StoreOptions, SubmitError, SystemDisk, TableSnapshot};
@@ -75,8 +75,9 @@ pub(crate) fn serve(data: &Path, listen: SocketAddr) -> Result<()> {
     let ingest = Arc::new(StoreIngest(Arc::clone(&store)));
     let link = Link::new("fleet", ingest, Arc::new(Nowhere), Arc::new(SystemClock), stop.clone());
     let registry = Registry::open(vec![PlatformAccount { user: USER.into(), password: PASSWORD.into() }]);
-    let gateway =
-        PlatformGateway::new(ListenerOptions::new(listen), Arc::new(Standard::built_in()), Arc::new(registry));
+    let standard = Arc::new(Standard::built_in());
+    let orders = Arc::new(Orders::new(Arc::clone(&standard), link.clone()));
+    let gateway = PlatformGateway::new(ListenerOptions::new(listen), standard, Arc::new(registry), orders);
     let gateway = runtime.spawn(async move { supervise(&gateway, &link).await });
     for line in std::io::stdin().lock().lines() {
         line?;

@@ -472,69 +472,6 @@ fn every_column_is_of_one_field_of_an_edition() {
     }
 }
 
-/// The data unit of `frame`, made again of the row that it is kept as.
-fn restored(frame: &Frame<'_>) -> Restored {
-    let mut rows = ReportRows::new(std::sync::Arc::new(standard().clone()));
-    rows.push(&frame.header, frame.data).unwrap();
-    let batch = rows.take(model::Timestamp::default());
-    let model::Rows::Frames(frames) = &batch.rows else { panic!("frames") };
-    let row = ReportRow::new(frames, 0);
-    assert_eq!(row.vin(), Some(frame.header.vin));
-    standard().restored(&row).unwrap()
-}
-
-#[test]
-fn published_reports_come_back_from_their_rows() {
-    for (name, bytes) in published() {
-        let frame = Frame::parse(&bytes).unwrap();
-        if frame.header.command.is_report() && !frame.data.is_empty() {
-            let edition = frame.header.edition;
-            assert_eq!(restored(&frame), Restored { edition, data: frame.data.to_vec() }, "{name}");
-        }
-    }
-}
-
-#[test]
-fn what_has_no_number_comes_back_from_its_row() {
-    for (edition, data) in [
-        (Edition::E2016, ""),
-        (Edition::E2016, "02 fe 08 ff 09 ff 07 ff ffffffff fe ff 00 fe"),
-        (Edition::E2016, "09 01 01 ffff 09 01 01 fffe 04 01 fffe ffff 04 01 ffff fffe"),
-        (Edition::E2016, "05 ff 09032100 020545e0"),
-        (Edition::E2016, "80 0002 aabb 81 0000 30 00112233"),
-        (Edition::E2025, "31 01 ffff fffe fffe ffff 31 02 0001 0002 0001 fffe 0000"),
-        (Edition::E2025, "07 02 01 0001 0002 fffe 02 0001 0002 0001 ffff"),
-        (Edition::E2025, "06 04 00800000 00000000 01 1704 ff 01 0001 aa 0000"),
-    ] {
-        let bytes = framed(edition, Command::REALTIME, &format!("1a0707120000{data}").replace(' ', ""));
-        let frame = Frame::parse(&bytes).unwrap();
-        assert_eq!(restored(&frame), Restored { edition, data: frame.data.to_vec() }, "{data}");
-    }
-}
-
-#[test]
-fn every_column_is_of_one_field_of_an_edition() {
-    fn collect(group: &Group, columns: &mut Vec<u16>) {
-        for field in &group.fields {
-            if let What::Array(_, _, Some(counted)) = &field.what {
-                columns.push(*counted);
-            }
-            if let What::List(_, group) = &field.what {
-                collect(group, columns);
-            }
-            columns.extend(field.kept().map(|kept| kept.column));
-        }
-    }
-    for edition in Edition::ALL {
-        let mut columns = Vec::new();
-        standard().layout(edition).blocks().iter().for_each(|block| collect(&block.group, &mut columns));
-        let in_all = columns.len();
-        columns.sort_unstable();
-        columns.dedup();
-        assert_eq!(columns.len(), in_all, "{edition:?}");
-    }
-}
-
 proptest! {
     /// Every report that is kept is kept whole: its row gives the same bytes again.
     #[test]
