@@ -119,7 +119,11 @@ pub(crate) async fn run(arguments: OrderArguments) -> Result<()> {
 /// `name=value`, the value as a number where it is one.
 fn parameter(text: &str) -> Result<(String, Value)> {
     let (name, value) = text.split_once('=').with_context(|| format!("`{text}`: expected NAME=VALUE"))?;
-    let value = value.parse::<f64>().map_or_else(|_| Value::from(value), Value::from);
+    let value = match (value.parse::<i64>(), value.parse::<f64>()) {
+        (Ok(whole), _) => Value::from(whole),
+        (_, Ok(number)) => Value::from(number),
+        _ => Value::from(value),
+    };
     Ok((name.to_owned(), value))
 }
 

@@ -205,7 +205,7 @@ impl Orders {
     fn check(&self, request: &Request) -> Result<(), EncodeError> {
         let [old, new] =
             gbt32960::Edition::ALL.map(|edition| request.data_unit(self.standard.layout(edition), [0; 6]).map(drop));
-        old.or(new)
+        old.or_else(|error| new.map_err(|_| error))
     }
 
     /// The next order of the vehicle that logged in with `login`, as it is from now on, and header and data unit of the frame
