@@ -11,6 +11,7 @@ mod import;
 mod order;
 mod restore;
 mod serve;
+mod sim;
 mod store;
 mod tables;
 
@@ -40,6 +41,8 @@ enum Command {
     Decode(decode::DecodeArguments),
     /// Make frames of what is described.
     Encode(encode::EncodeArguments),
+    /// Run simulated vehicles against any platform.
+    Sim(sim::SimArguments),
     /// Try a platform of vehicles: recorded frames, or what it has to know of manners.
     Frames(frames::FramesArguments),
     /// Ask something of a vehicle, through a running server.
@@ -96,6 +99,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Decode(arguments) => decode::run(arguments),
         Command::Encode(arguments) => encode::run(arguments),
+        Command::Sim(arguments) => sim::run(arguments).await,
         Command::Frames(arguments) => frames::run(arguments).await,
         Command::Order(arguments) => order::run(arguments).await,
         Command::Import(arguments) => import::run(arguments).await,

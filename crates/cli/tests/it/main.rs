@@ -19,6 +19,7 @@ mod answers;
 mod bad_input;
 mod export;
 mod flight_sql;
+mod forwarding;
 mod frames;
 mod full_disk;
 mod gbt32960;

@@ -21,7 +21,7 @@ const CELLS: u32 = 104;
 const KILLS: u64 = 10;
 
 /// A port that is free at present.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free")
 }
 
@@ -51,7 +51,7 @@ impl Vehicle {
     }
 
     /// Says `data` by `command`; whether it was answered.
-    fn say(&mut self, command: u8, data: &[u8]) -> bool {
+    pub(crate) fn say(&mut self, command: u8, data: &[u8]) -> bool {
         let mut frame = vec![0x23, 0x23, command, 0xFE];
         frame.extend(format!("LTMTEST{:010}", self.number).into_bytes());
         frame.push(1);
@@ -75,7 +75,7 @@ impl Vehicle {
 }
 
 /// Speed is `second / 10` km/h, the current −5 A, cell 37 of vehicle 1 half a volt below the others.
-fn report(vehicle: u32, second: u32) -> Vec<u8> {
+pub(crate) fn report(vehicle: u32, second: u32) -> Vec<u8> {
     let mut data = vec![26, 7, 7, 18, (second / 60) as u8, (second % 60) as u8];
     data.extend([1, 1, 3, 1]);
     data.extend((second as u16).to_be_bytes());

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gbt32960::Edition;
 use model::ManualClock;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tokio::time::Instant;
 
 use crate::fleet::{Report, batch, session, unit, vin};
 use crate::forwarding::{BEGIN, Running, at, options};
@@ -23,7 +24,17 @@ struct Drill {
     reports: u32,
     /// Batches in which they come in.
     batches: u32,
+    outage: Outage,
     seed: u64,
+}
+
+/// When the upstream is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outage {
+    /// The whole week.
+    Week,
+    /// Now and then, while rows come in: what is new is sent in turn with what waits.
+    NowAndThen,
 }
 
 const WEEK_SECS: u32 = 7 * 86_400;
@@ -31,7 +42,7 @@ const WEEK_SECS: u32 = 7 * 86_400;
 async fn run(drill: Drill) -> (usize, usize, Duration) {
     let mut random = StdRng::seed_from_u64(drill.seed);
     let dir = tempfile::tempdir().unwrap();
-    let platform = Platform::start(Manner { is_down: true, ..Manner::default() }).await;
+    let platform = Platform::start(Manner { is_down: drill.outage == Outage::Week, ..Manner::default() }).await;
     let options = options(&platform, Edition::E2016, dir.path());
     let (mut shelf, clock) = (Shelf::open(&dir.path().join("data")), Arc::new(ManualClock::new(BEGIN)));
     let mut running = Some(Running::start(options.clone(), &shelf, &clock));
@@ -62,6 +73,12 @@ async fn run(drill: Drill) -> (usize, usize, Duration) {
         }
         if random.random_ratio(1, 8) {
             shelf.0.compact().await.unwrap();
+        }
+        if drill.outage == Outage::NowAndThen {
+            let (is_down, most) = (random.random_ratio(1, 4), random.random_range(500..60_000));
+            let dies_after = random.random_bool(0.3).then_some(most);
+            platform.set(|manner| (manner.is_down, manner.dies_after) = (is_down, dies_after));
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..60))).await;
         }
         if kills.contains(&number) {
             (shelf, running) = killed(shelf, running, dir.path(), &options, &clock).await;
@@ -120,14 +137,22 @@ async fn killed(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_week_without_upstream_and_many_kills_it_holds_exactly_what_we_hold() {
     for seed in 0..2 {
-        run(Drill { vehicles: 5, reports: 1_008, batches: 60, seed }).await;
+        run(Drill { vehicles: 5, reports: 1_008, batches: 60, outage: Outage::Week, seed }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_comes_and_goes_holds_exactly_what_we_hold() {
+    for seed in 0..3 {
+        run(Drill { vehicles: 5, reports: 1_008, batches: 60, outage: Outage::NowAndThen, seed }).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: cargo test --release -p forward-gbt32960 --test it drill:: -- --ignored --nocapture"]
 async fn a_fleet_of_a_thousand_after_a_week() {
-    let (reports, frames, took) = run(Drill { vehicles: 1_000, reports: 1_008, batches: 168, seed: 1 }).await;
+    let (reports, frames, took) =
+        run(Drill { vehicles: 1_000, reports: 1_008, batches: 168, outage: Outage::Week, seed: 1 }).await;
     let rate = reports as f64 / took.as_secs_f64();
     let _ = writeln!(
         std::io::stderr(),

@@ -1,0 +1,118 @@
+//! The outage drill with processes: a server forwards to another one that is not there for a while and is killed itself, while
+//! the first one is killed again and again. Afterwards both hold the same. Must not know how it is kept how far was forwarded.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+
+use crate::http;
+use crate::program::setting;
+use crate::served::{Served, wait_for};
+use crate::vehicles::{Vehicle, free_address, report};
+
+/// How often the forwarding server is killed in a short run: half of it while the upstream is away.
+const KILLS: u64 = 10;
+/// Bounds so small that segments are written and merged meanwhile.
+const STORE: &str = "[store]\nhot_rows_max = 200\nseal_interval_secs = 1\n";
+
+/// A server's configuration and data, and where vehicles connect to it.
+struct House {
+    data: PathBuf,
+    config: PathBuf,
+    vehicles: std::net::SocketAddr,
+}
+
+impl House {
+    fn new(folder: &Path, name: &str, more: &str) -> Self {
+        let (data, config, vehicles) = (folder.join(name), folder.join(format!("{name}.toml")), free_address());
+        let gateway = format!("[[gateways]]\nkind = \"gbt32960\"\nname = \"fleet\"\nlisten = \"{vehicles}\"\n");
+        fs::write(&config, format!("{STORE}{gateway}{more}")).unwrap();
+        Self { data, config, vehicles }
+    }
+
+    fn serve(&self) -> Served {
+        Served::start(&self.data, &self.config)
+    }
+}
+
+/// What a server has of the reports of vehicles: everything but when it came in.
+fn held(served: &Served) -> Vec<Vec<Value>> {
+    let columns = "asset, time, sequence, report_edition, report_blocks, report_other, vehicle_speed, vehicle_current, \
+                   position_latitude, cell_voltage, exceptions";
+    http::sql(served.address(), &format!("SELECT {columns} FROM vehicle ORDER BY asset, time, sequence"))
+}
+
+fn forward(served: &Served) -> Value {
+    let (status, body) = http::get(served.address(), "/api/v1/forwards");
+    assert_eq!(status, 200, "{body}");
+    body["forwards"][0].clone()
+}
+
+/// Reports one second after the other until `death`; what was not answered is said first by the next life.
+fn live(vehicles: std::net::SocketAddr, death: Instant, second: &mut u32, unsure: &mut Vec<u32>) {
+    let mut vehicle = None;
+    while Instant::now() < death {
+        let Some(connected) = &mut vehicle else {
+            vehicle = Vehicle::connect(vehicles, 1);
+            continue;
+        };
+        let now = unsure.pop().unwrap_or_else(|| {
+            *second += 1;
+            *second
+        });
+        if !connected.say(2, &report(1, now)) {
+            unsure.push(now);
+            vehicle = None;
+        }
+    }
+}
+
+#[test]
+fn after_an_outage_and_many_kills_the_upstream_holds_exactly_what_we_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let platform = "[[gateways.platforms]]\nuser = \"city\"\npassword = \"a-long-one\"\n";
+    let region = House::new(folder.path(), "region", platform);
+    let upstream = format!(
+        "[[forwards]]\nkind = \"gbt32960\"\nname = \"region\"\naddress = \"{}\"\nedition = 2016\nuser = \"city\"\n\
+         password = \"a-long-one\"\nbegin = \"oldest\"\n",
+        region.vehicles
+    );
+    let city = House::new(folder.path(), "city", &upstream);
+    let mut random = StdRng::seed_from_u64(setting("TONGMAI_SEED", 7));
+    let kills = setting("TONGMAI_KILLS", KILLS).min(200);
+    let (mut second, mut unsure) = (0, Vec::new());
+    let mut there: Option<Served> = None;
+    for kill in 0..kills {
+        if kill == kills / 2 {
+            there = Some(region.serve());
+        }
+        if kill == kills * 3 / 4 {
+            there.take().map(|mut served| served.kill());
+            there = Some(region.serve());
+        }
+        let mut here = city.serve();
+        let death = Instant::now() + Duration::from_millis(random.random_range(200..1_500));
+        thread::scope(|scope| {
+            scope.spawn(|| live(city.vehicles, death, &mut second, &mut unsure));
+        });
+        let said = here.kill();
+        assert!(!said.contains("ERROR") && !said.contains("panicked"), "{said}");
+    }
+    let (here, there) = (city.serve(), there.expect("it was started"));
+    let mut vehicle = wait_for("a login", || Vehicle::connect(city.vehicles, 1));
+    assert!(unsure.iter().all(|missed| vehicle.say(3, &report(1, *missed))));
+    let ours = held(&here);
+    assert!(ours.len() > 10, "hardly anything was said: {}", ours.len());
+    wait_for("all is forwarded", || (held(&there).len() >= ours.len()).then_some(()));
+    wait_for("all is acknowledged", || (forward(&here)["lag_rows"] == 0).then_some(()));
+    assert_eq!(held(&there), ours);
+    let status = forward(&here);
+    assert_eq!((&status["state"], &status["refused"]), (&"connected".into(), &0.into()), "{status}");
+    here.stop();
+    there.stop();
+}
