@@ -80,7 +80,7 @@ pub(crate) async fn run(arguments: SimArguments) -> Result<()> {
     let What::Vehicles(arguments) = arguments.what;
     let edition = |year: &u16| Edition::of_year(*year).with_context(|| format!("{year}: expected 2016 or 2025"));
     let share = arguments.poor_network;
-    if !(0.0..=1.0).contains(&share) || !(arguments.speed > 0.0 && arguments.speed <= 1_000.0) {
+    if !((0.0..=1.0).contains(&share) && arguments.speed > 0.0 && arguments.speed <= 1_000.0) {
         bail!("expected a --poor-network from 0 to 1 and a --speed above 0, at most 1000");
     }
     let from = arguments.from.unwrap_or_else(|| SystemClock.now());

@@ -119,7 +119,7 @@ pub enum GatewayConfig {
     MtconnectAgent(AgentConfig),
     /// A platform of GB/T 32960 that vehicles connect to.
     #[serde(rename = "gbt32960")]
-    Gbt32960(Gbt32960Config),
+    Gbt32960(Box<Gbt32960Config>),
 }
 
 impl GatewayConfig {

@@ -17,6 +17,8 @@ use crate::vehicles::{Vehicle, free_address, report};
 
 /// How often the forwarding server is killed in a short run: half of it while the upstream is away.
 const KILLS: u64 = 10;
+/// Between two reports: a run has thousands, not as many as a machine can do.
+const PAUSE: Duration = Duration::from_millis(2);
 /// Bounds so small that segments are written and merged meanwhile.
 const STORE: &str = "[store]\nhot_rows_max = 200\nseal_interval_secs = 1\n";
 
@@ -69,6 +71,7 @@ fn live(vehicles: std::net::SocketAddr, death: Instant, second: &mut u32, unsure
             unsure.push(now);
             vehicle = None;
         }
+        thread::sleep(PAUSE);
     }
 }
 

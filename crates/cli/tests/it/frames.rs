@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::thread;
 
-use crate::program::run;
+use crate::program::{run, skipped};
 use crate::served::{Served, wait_for};
 use crate::vehicles::configure;
 
@@ -36,7 +36,7 @@ fn our_platform_passes() {
 fn recorded_frames_are_said_again() {
     let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/gbt32960/frames.json");
     let Ok(published) = fs::read(&published) else {
-        println!("skipped: ../shared/data/gbt32960/frames.json is not there");
+        skipped("recorded frames", "../shared/data/gbt32960/frames.json is not there");
         return;
     };
     let published: serde_json::Value = serde_json::from_slice(&published).unwrap();

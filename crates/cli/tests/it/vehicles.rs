@@ -76,7 +76,8 @@ impl Vehicle {
 
 /// Speed is `second / 10` km/h, the current −5 A, cell 37 of vehicle 1 half a volt below the others.
 pub(crate) fn report(vehicle: u32, second: u32) -> Vec<u8> {
-    let mut data = vec![26, 7, 7, 18, (second / 60) as u8, (second % 60) as u8];
+    let (hours, minutes) = (18 + second / 3600, second / 60 % 60);
+    let mut data = vec![26, 7, 7 + (hours / 24) as u8, (hours % 24) as u8, minutes as u8, (second % 60) as u8];
     data.extend([1, 1, 3, 1]);
     data.extend((second as u16).to_be_bytes());
     data.extend(123_456_u32.to_be_bytes());
