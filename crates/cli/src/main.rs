@@ -15,7 +15,7 @@ mod sim;
 mod store;
 mod tables;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -147,5 +147,6 @@ fn log_to_stderr(command: &Command) {
     let default = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("TONGMAI_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     // A log line that cannot be written, on a full disk for example, must not take the program down.
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false).init();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    lines.with_ansi(io::stderr().is_terminal()).log_internal_errors(false).init();
 }

@@ -130,6 +130,20 @@ fn default_silence_secs_max() -> u64 {
 }
 
 impl Gbt32960Config {
+    /// Every vehicle may log in, in plain.
+    pub fn new(name: &str, listen: SocketAddr) -> Self {
+        Self {
+            name: name.to_owned(),
+            listen,
+            vehicles: None,
+            platforms: Vec::new(),
+            tls: None,
+            security: None,
+            connections_max: default_connections_max(),
+            silence_secs_max: default_silence_secs_max(),
+        }
+    }
+
     pub(super) fn resolve(&mut self, folder: &Path) {
         if let Some(vehicles) = &mut self.vehicles {
             *vehicles = folder.join(&*vehicles);

@@ -113,6 +113,21 @@ fn the_session_is_the_latest_that_is_known() {
 }
 
 #[test]
+fn who_logged_out_is_off_until_it_reports_again() {
+    let mut fleet = Fleet::default();
+    fleet.take(&reports(1_000, &[(0, DRIVING)]));
+    let state = |fleet: &Fleet| fleet.vehicles()[0].state(&sight(1_002));
+    for (secs, what, expected) in
+        [(999, "logout", State::Driving), (1_000, "lost", State::Driving), (1_001, "logout", State::Off)]
+    {
+        fleet.take(&sessions(secs, 0, what));
+        assert_eq!(state(&fleet), expected, "{what} at {secs}");
+    }
+    fleet.take(&reports(1_002, &[(0, DRIVING)]));
+    assert_eq!(state(&fleet), State::Driving);
+}
+
+#[test]
 fn positions_are_told_in_wgs_84() {
     let position = |values: &[(&str, i64)], system: System| {
         let mut fleet = Fleet::default();

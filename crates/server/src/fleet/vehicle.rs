@@ -58,6 +58,7 @@ pub(crate) enum State {
     Charging,
     /// Switched on and standing.
     Parked,
+    /// Switched off, or logged out.
     Off,
     /// Nothing came in for a while.
     Offline,
@@ -147,6 +148,11 @@ impl Vehicle {
         let Some(heard) = self.heard else { return State::Never };
         if sight.now > heard.plus_nanos(sight.offline_after_ns) {
             return State::Offline;
+        }
+        if let Some((Session::Logout, at)) = self.session
+            && Some(at) >= self.time
+        {
+            return State::Off;
         }
         let is = |kept: Kept, wanted: f64| self.values[kept as usize] == wanted;
         if is(Kept::Charging, 1.0) {

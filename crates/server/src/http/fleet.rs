@@ -102,7 +102,7 @@ struct VehicleJson {
     asset: String,
     vin: String,
     /// The edition of the standard that it speaks: 2016 or 2025.
-    edition: Option<f64>,
+    edition: Option<u16>,
     /// `driving`, `charging`, `parked`, `off`, `offline` or `never`.
     #[schema(value_type = String)]
     state: &'static str,
@@ -146,7 +146,7 @@ impl VehicleJson {
             place,
             asset: vehicle.asset.to_string(),
             vin: vehicle.vin().to_owned(),
-            edition: vehicle.value(Kept::Edition),
+            edition: vehicle.value(Kept::Edition).map(|edition| edition as u16),
             state: vehicle.state(sight).as_str(),
             soc: vehicle.value(Kept::Soc),
             speed: vehicle.value(Kept::Speed),

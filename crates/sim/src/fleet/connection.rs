@@ -34,6 +34,8 @@ pub struct ConnectOptions {
     pub sources: Vec<IpAddr>,
     /// When the story begins; it has to be that of the fleet.
     pub from: Timestamp,
+    /// How much of the story is over when they connect: what they would have reported is reissued.
+    pub past: Duration,
     /// How many seconds of the story it lasts; none lasts until it is stopped.
     pub secs: Option<u32>,
     /// How many seconds of the story pass in a real one.
@@ -57,6 +59,7 @@ impl ConnectOptions {
             to,
             sources: Vec::new(),
             from,
+            past: Duration::ZERO,
             secs: None,
             speed: 1.0,
             ramp: Duration::ZERO,
@@ -102,7 +105,8 @@ pub async fn connect(
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     origin: Instant,
-    from: Timestamp,
+    /// How far it has come at the origin.
+    begin: Timestamp,
     end: Timestamp,
     speed: f64,
 }
@@ -112,7 +116,7 @@ impl Pace {
         let end = options.secs.map(|secs| options.from.plus_nanos(i64::from(secs) * 1_000_000_000));
         Self {
             origin: Instant::now(),
-            from: options.from,
+            begin: options.from.plus_nanos(i64::try_from(options.past.as_nanos()).unwrap_or(i64::MAX)),
             end: end.unwrap_or(Timestamp::MAX),
             speed: options.speed.max(0.001),
         }
@@ -121,12 +125,12 @@ impl Pace {
     /// How far the story has come.
     fn now(&self) -> Timestamp {
         let nanos = self.origin.elapsed().as_nanos() as f64 * self.speed;
-        self.from.plus_nanos(nanos as i64).min(self.end)
+        self.begin.plus_nanos(nanos as i64).min(self.end)
     }
 
     /// When it comes to `time`.
     fn instant(&self, time: Timestamp) -> Instant {
-        let nanos = (time.nanos() - self.from.nanos()).max(0) as f64 / self.speed;
+        let nanos = (time.nanos() - self.begin.nanos()).max(0) as f64 / self.speed;
         self.origin + Duration::from_nanos(nanos as u64)
     }
 
