@@ -1,5 +1,6 @@
 // The routes about vehicles, and their shapes as they are on the wire. Keeps nothing and knows no page.
-import { query, request } from './client';
+import type { ToldCell } from '../fleet/cells';
+import { askSql, query, request } from './client';
 
 export const VEHICLE_STATES = ['driving', 'charging', 'parked', 'off', 'offline', 'never'] as const;
 export type VehicleState = (typeof VEHICLE_STATES)[number];
@@ -199,4 +200,24 @@ export async function fetchOrders(asset: string, limit: number): Promise<Order[]
 export function placeOrder(order: OrderRequest): Promise<Order> {
   const headers = { 'content-type': 'application/json' };
   return request<Order>('/api/v1/orders', { method: 'POST', body: JSON.stringify(order), headers });
+}
+
+/** Reports of one moment come in about together; a pack's other cells may have been told with the report before. */
+const TOGETHER = '2 minutes';
+const CELLS_MAX = 20_000;
+
+/** The last voltage of each cell that a vehicle told until `time` and shortly before, by pack and number. */
+export async function fetchCells(asset: string, time: string): Promise<ToldCell[]> {
+  const vectors = 'cell_voltage, cell_voltage_count, pack_number, pack_first_cell';
+  const { rows } = await askSql(
+    `SELECT pack, number, value FROM (
+       SELECT cell['group'] AS pack, cell['index'] AS number, cell['value'] AS value,
+         row_number() OVER (PARTITION BY cell['group'], cell['index'] ORDER BY time DESC, sequence DESC) AS age
+       FROM (SELECT time, sequence, unnest(grouped(${vectors})) AS cell FROM vehicle
+         WHERE asset = '${asset.replaceAll("'", "''")}' AND time <= '${time}' AND time > TIMESTAMP '${time}' - INTERVAL '${TOGETHER}'))
+     WHERE age = 1 ORDER BY pack, number`,
+    CELLS_MAX,
+    10,
+  );
+  return rows as unknown as ToldCell[];
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { balanced, batteryOf, cellGrid, colourOf, LIGHT, scaleEnd, WORST } from './cells';
+import { balanced, batteryOf, cellGrid, colourOf, LIGHT, listsOf, scaleEnd, WORST } from './cells';
 
 it('cells are dealt out to their packs, and what is missing stays missing', () => {
   const battery = batteryOf({ values: [3.3, 3.31, null, 3.29, 3.5], counts: [3, 2], packs: [1, 7], firsts: [1, 201] });
@@ -12,6 +12,24 @@ it('cells are dealt out to their packs, and what is missing stays missing', () =
   expect(battery.worst[0]).toMatchObject({ pack: 7, number: 202 });
   expect(battery.highest?.value).toBe(3.5);
   expect(battery.lowest?.value).toBe(3.29);
+});
+
+it('cells that several reports told are put together', () => {
+  const lists = listsOf([
+    [1, 1, 3.3],
+    [1, 2, 3.31],
+    [1, 5, 3.29],
+    [2, 201, 3.2],
+    [2, 202, null],
+  ]);
+  expect(lists).toEqual({
+    values: [3.3, 3.31, null, null, 3.29, 3.2, null],
+    counts: [5, 2],
+    packs: [1, 2],
+    firsts: [1, 201],
+  });
+  expect(batteryOf(lists).worst[0]).toMatchObject({ pack: 2, number: 201 });
+  expect(listsOf([])).toEqual({ values: [], counts: [], packs: [], firsts: [] });
 });
 
 it('without counts all are of one pack, and counts that lie lose no cell', () => {

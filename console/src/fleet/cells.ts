@@ -2,6 +2,8 @@
 
 /** How many of those that deviate most are listed. */
 export const WORST = 10;
+/** No more cells than this are taken for missing between two that were told. */
+const CELLS_MISSING_MAX = 1_000;
 
 export interface Cell {
   /** The number of its pack, as the vehicle counts. */
@@ -36,6 +38,34 @@ export interface CellLists {
   packs?: Numbers | undefined;
   /** The number of the first cell of each pack in this report, where a report does not begin with the first. */
   firsts?: Numbers | undefined;
+}
+
+/** One cell as it was told: the number of its pack, its number in that, its value. */
+export type ToldCell = readonly [pack: number, number: number, value: number | null];
+
+/** Cells in the order of their packs and numbers as lists; a number that nobody told has no value. */
+export function listsOf(cells: readonly ToldCell[]): CellLists {
+  const lists = {
+    values: [] as (number | null)[],
+    counts: [] as number[],
+    packs: [] as number[],
+    firsts: [] as number[],
+  };
+  let next = 0;
+  for (const [pack, number, value] of cells) {
+    let last = lists.packs.length - 1;
+    if (lists.packs[last] !== pack) {
+      last = lists.packs.push(pack) - 1;
+      lists.firsts.push(number);
+      lists.counts.push(0);
+      next = number;
+    }
+    const missing = Math.min(Math.max(0, number - next), CELLS_MISSING_MAX);
+    lists.values.push(...Array<null>(missing).fill(null), value);
+    lists.counts[last] = (lists.counts[last] ?? 0) + missing + 1;
+    next = number + 1;
+  }
+  return lists;
 }
 
 /** Deals the values out to their packs; what goes beyond the counts belongs to the last one. */

@@ -1,7 +1,8 @@
 // One vehicle as it is now: its line in the table of the fleet, and the latest value of each of its signals.
 import { fetchCurrentOf, fetchProfiles } from '../api/client';
-import { fetchVehicle, type VehicleRow } from '../api/fleet';
+import { fetchCells, fetchVehicle, type VehicleRow } from '../api/fleet';
 import type { Signal } from '../api/types';
+import { listsOf, type CellLists } from '../fleet/cells';
 import { again } from './fleet.svelte';
 import { VEHICLE_PROFILE } from './plant.svelte';
 import { snapshotValues, type AssetValues } from './values';
@@ -15,6 +16,10 @@ export class VehicleNow {
   values = $state.raw<AssetValues>(new Map());
   loaded = $state(false);
   error = $state<string | null>(null);
+  /** All cells, where the newest report tells only some of them. */
+  #joined = $state.raw<CellLists | null>(null);
+  /** The report that was the newest when they were put together. */
+  #joinedOf = '';
 
   constructor(readonly vin: string) {
     this.asset = `vehicle/${vin}`;
@@ -34,6 +39,35 @@ export class VehicleNow {
     return this.values.get(signal)?.latest.vector;
   }
 
+  /** The voltages of all cells. */
+  cells(): CellLists {
+    if (this.#joined) return this.#joined;
+    return {
+      values: this.vector('cell_voltage') ?? [],
+      counts: this.vector('cell_voltage_count'),
+      packs: this.vector('pack_number'),
+      firsts: this.#isOf2016() ? this.vector('pack_first_cell') : undefined,
+    };
+  }
+
+  /** Only reports of 2016 tell where they begin; one of 2025 has all cells. */
+  #isOf2016(): boolean {
+    return this.number('report_edition') === 2016;
+  }
+
+  async #join(): Promise<void> {
+    const newest = this.values.get('cell_voltage')?.latest;
+    const count = (this.vector('pack_cells') ?? []).reduce((sum: number, cells) => sum + (cells ?? 0), 0);
+    if (!newest?.vector || !this.#isOf2016() || newest.vector.length >= count) {
+      this.#joined = null;
+      return;
+    }
+    const report = `${newest.time} ${newest.sequence}`;
+    if (this.#joined && this.#joinedOf === report) return;
+    this.#joined = listsOf(await fetchCells(this.asset, newest.time));
+    this.#joinedOf = report;
+  }
+
   async #ask(): Promise<void> {
     try {
       if (this.signals.length === 0) {
@@ -43,6 +77,7 @@ export class VehicleNow {
       const [row, current] = await Promise.all([fetchVehicle(this.vin), fetchCurrentOf(this.asset)]);
       this.row = row;
       this.values = snapshotValues(current.observations).get(this.asset) ?? new Map();
+      await this.#join();
       this.loaded = true;
       this.error = null;
     } catch (error) {

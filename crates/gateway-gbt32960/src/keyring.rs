@@ -40,6 +40,17 @@ pub fn mode_of_text(text: &str) -> Option<Mode> {
     Some(Mode::Cbc(from_hex(iv)?.try_into().ok()?))
 }
 
+/// Reads `AES-128` or `SM4`, [a mode](mode_of_text), and a key of 32 hexadecimal digits, with commas between.
+pub fn block_key_of_text(text: &str) -> Option<BlockKey> {
+    let words: Vec<&str> = text.split(',').map(str::trim).collect();
+    block_key(&words)
+}
+
+fn block_key(words: &[&str]) -> Option<BlockKey> {
+    let [cipher, mode, key] = *words else { return None };
+    BlockKey::from_hex(cipher_of_word(cipher)?, mode_of_text(mode)?, key).ok()
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Keyring {
@@ -230,10 +241,9 @@ impl Learned {
 }
 
 fn data_key(words: &[&str]) -> Option<(Option<Vin>, BlockKey)> {
-    let [vin, cipher, mode, key] = *words else { return None };
-    let vin = if vin == EVERY { None } else { Some(Vin::new(vin)?) };
-    let key = BlockKey::from_hex(cipher_of_word(cipher)?, mode_of_text(mode)?, key).ok()?;
-    Some((vin, key))
+    let (vin, words) = words.split_first()?;
+    let vin = if *vin == EVERY { None } else { Some(Vin::new(vin)?) };
+    Some((vin, block_key(words)?))
 }
 
 fn public_key(words: &[&str], user_id: &str) -> Option<(Vin, PublicKey)> {

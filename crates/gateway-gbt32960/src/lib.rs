@@ -21,7 +21,7 @@ mod stream;
 
 pub use collector::SESSION_PROFILE;
 pub use key_record::{InvalidRecord, KeyRecord, KeyStore};
-pub use keyring::{InvalidKeys, mode_of_text};
+pub use keyring::{InvalidKeys, block_key_of_text, mode_of_text};
 pub use listener::{ListenerOptions, PlatformGateway};
 pub use orders::{EXPIRES_AFTER_MAX, ORDER_PROFILE, Order, OrderError, OrderState, Orders};
 pub use registry::{InvalidRegistry, Newcomer, PlatformAccount, Registry};

@@ -175,26 +175,61 @@ fn cell(column: &ArrayRef, row: usize) -> String {
     }
 }
 
-/// One value as JSON, written without being made first: a list may be long. See [`json_value`].
-#[derive(Debug, Clone, Copy)]
+/// A column whose values become JSON one by one.
+pub struct JsonColumn<'a> {
+    column: &'a ArrayRef,
+    /// For what is told as a text that has to be made, such as a time.
+    formatter: Option<ArrayFormatter<'a>>,
+}
+
+impl<'a> JsonColumn<'a> {
+    /// Values of `column`.
+    pub fn new(column: &'a ArrayRef) -> Self {
+        let is_text = !column.data_type().is_nested() && !column.data_type().is_null();
+        let formatter = is_text.then(|| ArrayFormatter::try_new(column, &FORMAT).ok()).flatten();
+        Self { column, formatter }
+    }
+
+    /// The value in `row`.
+    pub fn cell(&self, row: usize) -> JsonCell<'_> {
+        JsonCell { column: self.column, formatter: self.formatter.as_ref(), row }
+    }
+}
+
+static FORMAT: FormatOptions<'static> = FormatOptions::new();
+
+/// One value as JSON, written without being made first: there may be many, and a list may be long. See [`json_value`].
 pub struct JsonCell<'a> {
-    /// Where it stands.
-    pub column: &'a ArrayRef,
-    /// In which row.
-    pub row: usize,
+    column: &'a ArrayRef,
+    formatter: Option<&'a ArrayFormatter<'a>>,
+    row: usize,
 }
 
 impl Serialize for JsonCell<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { column, row } = *self;
-        match column.data_type() {
-            DataType::List(_) if column.is_valid(row) => {
-                let elements = column.as_list::<i32>().value(row);
-                serializer.collect_seq((0..elements.len()).map(|row| JsonCell { column: &elements, row }))
+        let Self { column, formatter, row } = *self;
+        if column.is_null(row) {
+            return serializer.serialize_unit();
+        }
+        let cell = |column, row| JsonCell { column, formatter: None, row };
+        match (column.data_type(), formatter) {
+            (DataType::Float64, _) => serializer.serialize_f64(column.as_primitive::<Float64Type>().value(row)),
+            (DataType::Int64, _) => serializer.serialize_i64(column.as_primitive::<Int64Type>().value(row)),
+            (DataType::Utf8, _) => serializer.serialize_str(column.as_string::<i32>().value(row)),
+            (DataType::Utf8View, _) => serializer.serialize_str(column.as_string_view().value(row)),
+            (DataType::Dictionary(key, _), _) if **key == DataType::Int32 => {
+                let words = column.as_dictionary::<Int32Type>();
+                cell(words.values(), words.keys().value(row) as usize).serialize(serializer)
             }
-            DataType::Struct(fields) if column.is_valid(row) => {
+            (DataType::Timestamp(..), Some(formatter)) => serializer.collect_str(&formatter.value(row)),
+            (DataType::List(_), _) => {
+                let elements = column.as_list::<i32>().value(row);
+                let column = JsonColumn::new(&elements);
+                serializer.collect_seq((0..elements.len()).map(|row| column.cell(row)))
+            }
+            (DataType::Struct(fields), _) => {
                 let columns = fields.iter().zip(column.as_struct().columns());
-                serializer.collect_map(columns.map(|(field, column)| (field.name(), JsonCell { column, row })))
+                serializer.collect_map(columns.map(|(field, column)| (field.name(), cell(column, row))))
             }
             _ => json_value(column, row).serialize(serializer),
         }

@@ -36,6 +36,7 @@ impl Sessions {
             .with_optimizer_rule(Arc::new(UseRollups))
             .build();
         state.register_udf(Arc::new(vectors::indexed()))?;
+        state.register_udf(Arc::new(vectors::grouped()))?;
         bounded::bound(&mut state)?;
         Ok(Self { state, files: Arc::new(Files::default()) })
     }

@@ -49,6 +49,64 @@ pub(crate) fn indexed() -> ScalarUDF {
     ScalarUDF::from(SimpleScalarUDF::new("indexed", signature, list, Volatility::Immutable, Arc::new(number)))
 }
 
+/// `grouped(vector, counts, groups, firsts)`: a list of the elements, each with the group that it belongs to and its number
+/// in that, for `unnest`. Each of `counts` says how many elements belong to a group, `groups` its number and `firsts` the
+/// number of its first element here; without them all belong to one group, which is 1 and begins with 1.
+pub(crate) fn grouped() -> ScalarUDF {
+    let list = DataType::List(Arc::new(grouped_element()));
+    let number = |arguments: &[ColumnarValue]| {
+        let vectors: [ArrayRef; 4] = ColumnarValue::values_to_arrays(arguments)?
+            .try_into()
+            .map_err(|_| DataFusionError::Plan("grouped takes four vectors".to_owned()))?;
+        Ok(ColumnarValue::Array(with_groups(&vectors)?))
+    };
+    let signature = vec![store::vector_type(); 4];
+    ScalarUDF::from(SimpleScalarUDF::new("grouped", signature, list, Volatility::Immutable, Arc::new(number)))
+}
+
+fn grouped_element() -> Field {
+    let number = |name: &str| Field::new(name, DataType::Int64, false);
+    let fields = vec![number("group"), number("index"), Field::new("value", DataType::Float64, true)];
+    Field::new("item", DataType::Struct(Fields::from(fields)), false)
+}
+
+fn with_groups(vectors: &[ArrayRef; 4]) -> Result<ArrayRef> {
+    let wrong = || DataFusionError::Plan("grouped takes vectors".to_owned());
+    let lists = vectors.each_ref().map(|vector| vector.as_list_opt::<i32>());
+    let [Some(values), counts, groups, firsts] = lists else { return Err(wrong()) };
+    let numbers = values.values().as_primitive_opt::<Float64Type>().ok_or_else(wrong)?;
+    let of_row = |list: Option<&ListArray>, row: usize| {
+        let list = list.filter(|list| list.is_valid(row)).map(|list| list.value(row));
+        list.and_then(|list| list.as_primitive_opt::<Float64Type>().cloned())
+    };
+    let (mut group, mut index) = (vec![0_i64; numbers.len()], vec![0_i64; numbers.len()]);
+    for (row, pair) in values.value_offsets().windows(2).enumerate() {
+        let [counts, groups, firsts] = [counts, groups, firsts].map(|list| of_row(list, row));
+        let told = |list: &Option<Float64Array>, place: usize| {
+            let list = list.as_ref().filter(|list| place < list.len() && list.is_valid(place))?;
+            Some(list.value(place) as i64)
+        };
+        let (mut at, end) = (pair[0] as usize, pair[1] as usize);
+        let of_groups = counts.as_ref().map_or(0, Float64Array::len).max(1);
+        for place in 0..of_groups {
+            // What goes beyond the counts belongs to the last group.
+            let count =
+                told(&counts, place).filter(|_| place + 1 < of_groups).map_or(end - at, |count| count.max(0) as usize);
+            let stop = end.min(at.saturating_add(count));
+            let first = told(&firsts, place).unwrap_or(1);
+            group[at..stop].fill(told(&groups, place).unwrap_or(place as i64 + 1));
+            index[at..stop].iter_mut().zip(0..).for_each(|(element, number)| *element = first.saturating_add(number));
+            at = stop;
+        }
+    }
+    let DataType::Struct(fields) = grouped_element().data_type().clone() else { return Err(wrong()) };
+    let (group, index) = (Int64Array::from(group), Int64Array::from(index));
+    let elements =
+        StructArray::try_new(fields, vec![Arc::new(group), Arc::new(index), Arc::new(numbers.clone())], None)?;
+    let (offsets, nulls) = (values.offsets().clone(), values.nulls().cloned());
+    Ok(Arc::new(ListArray::try_new(Arc::new(grouped_element()), offsets, Arc::new(elements), nulls)?))
+}
+
 fn indexed_element() -> Field {
     let fields = vec![Field::new("index", DataType::Int64, false), Field::new("value", DataType::Float64, true)];
     Field::new("item", DataType::Struct(Fields::from(fields)), false)

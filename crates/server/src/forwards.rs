@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forward_gbt32960::{
-    Begin, ForwardOptions, Forwarder, Part, Place, Plain, ReadError, Replies, Reports, State, Status, Vehicles, Wanted,
+    Begin, ForwardOptions, Forwarder, Part, Place, ReadError, Replies, Reports, State, Status, Vehicles, Wanted,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{BeginConfig, ForwardConfig, Gbt32960ForwardConfig, RepliesConfig};
+use crate::forward_keys;
 
 /// What the store holds, for forwarders.
 struct StoreReports(Arc<Store>);
@@ -91,10 +92,15 @@ impl Forwards {
         let standard = Arc::new(Standard::built_in());
         for config in configs {
             let ForwardConfig::Gbt32960(gbt32960) = config;
-            let made = options(gbt32960, data).map(|options| {
+            let options = options(gbt32960, data);
+            let sealed = options.and_then(|options| {
+                let seal = forward_keys::seal(gbt32960.encryption_key.as_deref(), options.edition)?;
+                Ok((options, seal))
+            });
+            let made = sealed.map(|(options, seal)| {
                 let reports = Arc::new(StoreReports(Arc::clone(store)));
                 let (standard, clock) = (Arc::clone(&standard), Arc::clone(clock));
-                let forwarder = Arc::new(Forwarder::new(options, standard, reports, Arc::new(Plain), clock));
+                let forwarder = Arc::new(Forwarder::new(options, standard, reports, seal, clock));
                 let (running, stop) = (Arc::clone(&forwarder), stop.clone());
                 all.tasks.spawn(async move { running.run(stop).await });
                 forwarder

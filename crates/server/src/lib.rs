@@ -11,6 +11,7 @@ pub mod manual;
 mod clock;
 mod fleet;
 mod flight_sql;
+mod forward_keys;
 mod forwards;
 mod ingest;
 mod live;

@@ -2,7 +2,10 @@
 //! the first one is killed again and again. Afterwards both hold the same. Must not know how it is kept how far was forwarded.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 use crate::http;
-use crate::program::setting;
+use crate::program::{setting, skipped};
 use crate::served::{Served, wait_for};
 use crate::vehicles::{Vehicle, free_address, report};
 
@@ -118,4 +121,74 @@ fn after_an_outage_and_many_kills_the_upstream_holds_exactly_what_we_hold() {
     assert_eq!((&status["state"], &status["refused"]), (&"connected".into(), &0.into()), "{status}");
     here.stop();
     there.stop();
+}
+
+const KEY: &str = "0123456789abcdeffedcba9876543210";
+
+fn key_file(folder: &Path) -> PathBuf {
+    let path = folder.join("region.key");
+    fs::write(&path, format!("SM4,ecb,{KEY}\n")).unwrap();
+    path
+}
+
+#[test]
+fn what_is_forwarded_encrypted_arrives_decrypted() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("data-keys.txt");
+    fs::write(&keys, format!("*,SM4,ecb,{KEY}\n")).unwrap();
+    let more = format!(
+        "[[gateways.platforms]]\nuser = \"city\"\npassword = \"a-long-one\"\n[gateways.security]\ndata_keys = {keys:?}\n"
+    );
+    let region = House::new(folder.path(), "region", &more);
+    let upstream = format!(
+        "[[forwards]]\nkind = \"gbt32960\"\nname = \"region\"\naddress = \"{}\"\nedition = 2025\ntakes_2016 = true\n\
+         user = \"city\"\npassword = \"a-long-one\"\nencryption_key = {:?}\n",
+        region.vehicles,
+        key_file(folder.path())
+    );
+    let city = House::new(folder.path(), "city", &upstream);
+    let (there, here) = (region.serve(), city.serve());
+    let mut vehicle = wait_for("a login", || Vehicle::connect(city.vehicles, 1));
+    assert!((0..20).all(|second| vehicle.say(2, &report(1, second))));
+    let ours = held(&here);
+    assert_eq!(ours.len(), 20);
+    wait_for("all is acknowledged", || (forward(&here)["acknowledged"].as_u64() >= Some(20)).then_some(()));
+    assert_eq!(held(&there), ours);
+    let status = forward(&here);
+    assert_eq!((&status["refused"], &status["logins"]), (&0.into(), &1.into()), "{status}");
+    here.stop();
+    there.stop();
+}
+
+#[test]
+fn another_program_decrypts_what_goes_to_an_upstream() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = format!(
+        "[[forwards]]\nkind = \"gbt32960\"\nname = \"region\"\naddress = \"{}\"\nedition = 2025\nuser = \"city\"\n\
+         password = \"a-long-one\"\nencryption_key = {:?}\n",
+        listener.local_addr().unwrap(),
+        key_file(folder.path())
+    );
+    let here = House::new(folder.path(), "city", &upstream).serve();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut header = [0; 24];
+    stream.read_exact(&mut header).unwrap();
+    // A platform logs in, under SM4.
+    assert_eq!((&header[..3], header[21]), (&[0x24, 0x24, 5][..], 5));
+    let mut data = vec![0; usize::from(u16::from_be_bytes([header[22], header[23]]))];
+    stream.read_exact(&mut data).unwrap();
+    here.stop();
+    let openssl = Command::new("openssl")
+        .args(["enc", "-d", "-sm4-ecb", "-K", KEY])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut openssl) = openssl else { return skipped("what goes to an upstream", "openssl was not found") };
+    openssl.stdin.take().unwrap().write_all(&data).unwrap();
+    let plain = openssl.wait_with_output().unwrap().stdout;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned();
+    assert_eq!(plain.len(), 41);
+    assert_eq!((text(&plain[8..20]), text(&plain[20..40]), plain[40]), ("city".into(), "a-long-one".into(), 5));
 }

@@ -153,6 +153,55 @@ fn reports_become_rows_with_cells_that_can_be_asked_about() {
     served.stop();
 }
 
+/// Cells from `first` on of a pack of 350, each with its number in millivolts above 3 V; cell 300 is half a volt too low.
+fn cells_from(first: u16, count: u8, with_vehicle: bool) -> Vec<u8> {
+    let mut data = report(1, 0);
+    data.truncate(if with_vehicle { 6 + 21 } else { 6 });
+    data.extend([8, 1, 1]);
+    data.extend([11_000_u16, 9_950, 350, first].map(u16::to_be_bytes).concat());
+    data.push(count);
+    let millivolts = |cell: u16| 3_000 + cell - if cell == 300 { 500 } else { 0 };
+    (first..).take(count.into()).for_each(|cell| data.extend(millivolts(cell).to_be_bytes()));
+    data
+}
+
+#[test]
+fn a_pack_that_takes_two_reports_is_whole_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (address, config) = configure(folder.path(), "[store]\nseal_interval_secs = 1\n");
+    let parts = [cells_from(1, 200, true), cells_from(201, 150, false)];
+    let ask = |served: &Served| {
+        let rows = http::sql(served.address(), "SELECT time, sequence FROM vehicle ORDER BY sequence");
+        let cells = "SELECT asset, time, unnest(grouped(cell_voltage, cell_voltage_count, pack_number, pack_first_cell)) \
+                     AS cell FROM vehicle";
+        let worst = format!(
+            "SELECT cell['group'], cell['index'], round(cell['value'] - mean, 3) AS deviation, count(*) OVER () FROM \
+             (SELECT *, avg(cell['value']) OVER (PARTITION BY asset, time) AS mean FROM ({cells})) \
+             ORDER BY abs(deviation) DESC LIMIT 1"
+        );
+        (rows.len(), http::sql(served.address(), &worst))
+    };
+    // The mean of 3.001 to 3.350 V, less what cell 300 lacks.
+    let whole = (2, vec![vec![json!(1), json!(300), json!(-0.374), json!(350)]]);
+    for order in [[0, 1], [1, 0]] {
+        let _ = fs::remove_dir_all(&data);
+        let served = Served::start(&data, &config);
+        let mut vehicle = wait_for("a login", || Vehicle::connect(address, 1));
+        assert!(order.iter().all(|part| vehicle.say(2, &parts[*part])));
+        assert_eq!(ask(&served), whole);
+        // Said again, by 03 and in the other order, nothing is added, in memory or on disk.
+        assert!(order.iter().rev().all(|part| vehicle.say(3, &parts[*part])));
+        assert_eq!(ask(&served), whole);
+        served.stop();
+        let served = Served::start(&data, &config);
+        let mut vehicle = wait_for("a login", || Vehicle::connect(address, 1));
+        assert!(order.iter().all(|part| vehicle.say(3, &parts[*part])));
+        assert_eq!(ask(&served), whole);
+        served.stop();
+    }
+}
+
 #[test]
 fn what_was_answered_survives_every_kill_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -22,8 +22,14 @@ pub enum ForwardConfig {
 pub struct Gbt32960ForwardConfig {
     /// A name of your choice, unique among the forwards. How far was forwarded is kept under it.
     pub name: String,
-    /// Host and port of the upstream. What goes out is not encrypted.
+    /// Host and port of the upstream.
     pub address: String,
+    /// A file with the key that data units are encrypted with, all of them, the login's too: `AES-128` or `SM4`, `ecb` or
+    /// `cbc:` and the initial vector, and the key, with commas between, the last two of 32 hexadecimal digits each; or the
+    /// upstream's public key of RSA or SM2, PEM. 2016 has AES-128 and RSA only. A relative path begins at the configuration
+    /// file. Left out, nothing is encrypted.
+    #[serde(default)]
+    pub encryption_key: Option<PathBuf>,
     /// The edition that the upstream reads: 2016 or 2025. Reports of 2025 are said in the words of 2016 where need be.
     pub edition: u16,
     /// The user to log in as: at most 12 characters of ASCII.
@@ -117,8 +123,8 @@ impl ForwardConfig {
 
     pub(super) fn resolve(&mut self, folder: &Path) {
         let Self::Gbt32960(config) = self;
-        if let Some(vehicles) = &mut config.vehicles {
-            *vehicles = folder.join(&*vehicles);
+        for path in [&mut config.vehicles, &mut config.encryption_key].into_iter().flatten() {
+            *path = folder.join(&*path);
         }
     }
 

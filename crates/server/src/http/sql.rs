@@ -8,8 +8,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::response::Response;
-use query::format::JsonCell;
+use query::format::JsonColumn;
 use query::{ATTEMPTS_MAX, Limits, put_right};
+use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::time::Instant;
 
@@ -53,18 +54,23 @@ struct RowsJson(Vec<RecordBatch>);
 
 impl Serialize for RowsJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| RowJson { batch, row })))
+        let mut rows = serializer.serialize_seq(None)?;
+        for batch in &self.0 {
+            let columns: Vec<JsonColumn<'_>> = batch.columns().iter().map(JsonColumn::new).collect();
+            (0..batch.num_rows()).try_for_each(|row| rows.serialize_element(&RowJson { columns: &columns, row }))?;
+        }
+        rows.end()
     }
 }
 
 struct RowJson<'a> {
-    batch: &'a RecordBatch,
+    columns: &'a [JsonColumn<'a>],
     row: usize,
 }
 
 impl Serialize for RowJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.batch.columns().iter().map(|column| JsonCell { column, row: self.row }))
+        serializer.collect_seq(self.columns.iter().map(|column| column.cell(self.row)))
     }
 }
 

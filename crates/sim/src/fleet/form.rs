@@ -11,6 +11,18 @@ use super::kind::Figures;
 /// Six bytes of time come first.
 const TIME_BYTES: usize = 6;
 
+/// How many cells of a pack a report tells at the most.
+pub(super) fn cells_max(layout: &Layout) -> usize {
+    let block = layout.blocks().iter().find(|block| block.id == "cell_voltages");
+    let packs = block.and_then(|block| block.group.fields.iter().find(|field| field.id == "packs"));
+    let Some(What::List(_, pack)) = packs.map(|field| &field.what) else { unreachable!("packs are a list") };
+    let voltages = pack.fields.iter().find(|field| field.id == "voltages").map(|field| &field.what);
+    match voltages {
+        Some(What::Array(Count::Prefix { max, .. }, ..)) => *max as usize,
+        _ => unreachable!("cells have their number before them"),
+    }
+}
+
 /// Where a number stands, and how it is written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
@@ -89,11 +101,12 @@ pub(super) struct Form {
 }
 
 /// The blocks of an electric vehicle, as far as an edition has them. The alarms come last: only they change their length.
-const BLOCKS: [&str; 7] = ["vehicle", "motor", "position", "extreme", "cell_voltages", "cell_temperatures", "alarm"];
+pub(super) const BLOCKS: [&str; 7] =
+    ["vehicle", "motor", "position", "extreme", "cell_voltages", "cell_temperatures", "alarm"];
 
 impl Form {
-    /// The form of vehicles like this one.
-    pub(super) fn new(layout: &Layout, figures: &Figures) -> Self {
+    /// The form of vehicles like this one, with these blocks and so many cells.
+    pub(super) fn new(layout: &Layout, figures: &Figures, blocks: &[&str], cells: usize) -> Self {
         let mut form = Self {
             data: vec![0; TIME_BYTES],
             slots: HashMap::new(),
@@ -104,11 +117,11 @@ impl Form {
         let counts = |place: &str| match place {
             "motor.motors" => figures.motors,
             "cell_voltages.packs" | "cell_temperatures.packs" => 1,
-            "cell_voltages.packs[0].voltages" => figures.cells,
+            "cell_voltages.packs[0].voltages" => cells,
             "cell_temperatures.packs[0].temperatures" => figures.probes,
             _ => 0,
         };
-        for block in BLOCKS.iter().filter_map(|id| layout.blocks().iter().find(|block| block.id == *id)) {
+        for block in blocks.iter().filter_map(|id| layout.blocks().iter().find(|block| block.id == *id)) {
             let begin = form.data.len();
             form.data.push(block.kind);
             form.add(&block.id, &block.group, &counts);

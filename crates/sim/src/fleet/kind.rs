@@ -106,12 +106,13 @@ const BUS: Figures = Figures {
     ..COMMUTER
 };
 
+/// Has more cells than a report of 2016 can tell.
 const TRUCK: Figures = Figures {
-    cells: 104,
+    cells: 216,
     probes: 34,
     motors: 2,
-    cell_amp_hours: 840.0,
-    cell_ohms: 0.000_16,
+    cell_amp_hours: 404.0,
+    cell_ohms: 0.000_33,
     mass_kg: 12_000.0,
     load_kg: 20_000.0,
     drag: 3.4,

@@ -5,7 +5,7 @@ use gbt32960::{Layout, WireTime};
 
 use super::alarms::Alarms;
 use super::body::{Body, Plug};
-use super::form::{Form, Slot, Slots};
+use super::form::{BLOCKS, Form, Slot, Slots, cells_max};
 use super::kind::Figures;
 use super::sensors::Seen;
 use super::town::Town;
@@ -78,18 +78,28 @@ pub(super) struct ReportForm {
     longitude: Slot,
     latitude: Slot,
     extreme: Option<Extreme>,
-    pack_numbers: [Slot; 2],
-    pack_voltage: Slot,
-    pack_current: Slot,
-    pack_cells: Option<Slot>,
-    pack_first: Option<Slot>,
-    cell_voltages: Slots,
+    pack: Pack,
+    probe_pack_number: Slot,
     cell_temperatures: Slots,
     alarm_level: Slot,
     alarm_level_max: u8,
     alarm_flags: Slot,
     /// Whether the alarms end with a list of bits and their levels.
     has_levels: bool,
+    /// The cells that go beyond one report, in reports of their own.
+    more: Vec<(Form, Pack)>,
+}
+
+/// The fields of a pack and of some of its cells.
+#[derive(Debug)]
+struct Pack {
+    number: Slot,
+    voltage: Slot,
+    current: Slot,
+    /// How many cells it has, and which of them is the first here: 2025 tells all at once.
+    cells: Option<[Slot; 2]>,
+    voltages: Slots,
+    told: std::ops::Range<usize>,
 }
 
 /// Everything that a report is made of.
@@ -110,9 +120,15 @@ pub(super) enum CellBlock {
 
 impl ReportForm {
     pub(super) fn new(layout: &Layout, figures: &Figures) -> Self {
-        let form = Form::new(layout, figures);
+        let at_once = cells_max(layout);
+        let form = Form::new(layout, figures, &BLOCKS, figures.cells.min(at_once));
+        let rest = (at_once..figures.cells).step_by(at_once).map(|first| first..figures.cells.min(first + at_once));
+        let more = rest.map(|cells| {
+            let form = Form::new(layout, figures, &["cell_voltages"], cells.len());
+            let pack = Pack::new(&form, cells);
+            (form, pack)
+        });
         let vehicle = |field: &str| form.always(&format!("vehicle.{field}"));
-        let pack = |field: &str| format!("cell_voltages.packs[0].{field}");
         let level = layout.blocks().iter().find(|block| block.id == "alarm").map(|block| &block.group.fields);
         let has_levels = level.is_some_and(|fields| fields.iter().any(|field| field.id == "levels"));
         Self {
@@ -135,17 +151,14 @@ impl ReportForm {
             longitude: form.always("position.longitude"),
             latitude: form.always("position.latitude"),
             extreme: form.slot("extreme.voltage_max").map(|_| Extreme::new(&form)),
-            pack_numbers: [form.always(&pack("number")), form.always("cell_temperatures.packs[0].number")],
-            pack_voltage: form.always(&pack("voltage")),
-            pack_current: form.always(&pack("current")),
-            pack_cells: form.slot(&pack("cells")),
-            pack_first: form.slot(&pack("first")),
-            cell_voltages: form.slots(&pack("voltages")),
+            pack: Pack::new(&form, 0..figures.cells.min(at_once)),
+            probe_pack_number: form.always("cell_temperatures.packs[0].number"),
             cell_temperatures: form.slots("cell_temperatures.packs[0].temperatures"),
             alarm_level: form.always("alarm.level"),
             alarm_level_max: if has_levels { 4 } else { 3 },
             alarm_flags: form.always("alarm.flags"),
             has_levels,
+            more: more.collect(),
             form,
         }
     }
@@ -166,11 +179,23 @@ impl ReportForm {
         if let Some(extreme) = &self.extreme {
             extreme.write(told.seen, data);
         }
-        self.write_pack(told, data);
+        self.pack.write(told, data);
+        self.probe_pack_number.put(data, 1.0);
+        self.cell_temperatures.put(data, &told.seen.celsius);
         self.write_alarms(told.alarms, data);
         if cells == CellBlock::Missing {
             data.drain(self.form.block("cell_voltages"));
         }
+    }
+
+    /// The data units of the reports that tell the cells which have no place in the first one, of the same time.
+    pub(super) fn more(&self, told: &Told<'_>, time: WireTime) -> impl Iterator<Item = Vec<u8>> {
+        self.more.iter().map(move |(form, pack)| {
+            let mut data = Vec::new();
+            form.begin(time, &mut data);
+            pack.write(told, &mut data);
+            data
+        })
     }
 
     fn write_vehicle(&self, told: &Told<'_>, data: &mut [u8]) {
@@ -216,21 +241,6 @@ impl ReportForm {
         }
     }
 
-    fn write_pack(&self, told: &Told<'_>, data: &mut [u8]) {
-        let seen = told.seen;
-        for slot in self.pack_numbers {
-            slot.put(data, 1.0);
-        }
-        self.pack_voltage.put(data, seen.pack_volts);
-        self.pack_current.put(data, told.body.flow.amps);
-        if let (Some(cells), Some(first)) = (self.pack_cells, self.pack_first) {
-            cells.put(data, seen.volts.len() as f64);
-            first.put(data, 1.0);
-        }
-        self.cell_voltages.put(data, &seen.volts);
-        self.cell_temperatures.put(data, &seen.celsius);
-    }
-
     fn write_alarms(&self, alarms: &Alarms, data: &mut Vec<u8>) {
         let levels = alarms.levels();
         let known = || self.form.alarm_bits().iter().zip(levels).filter_map(|(bit, level)| Some(((*bit)?, level)));
@@ -245,6 +255,33 @@ impl ReportForm {
             }
             data.extend(raised().flat_map(|(bit, level)| [bit, level]));
         }
+    }
+}
+
+impl Pack {
+    fn new(form: &Form, told: std::ops::Range<usize>) -> Self {
+        let at = |field: &str| format!("cell_voltages.packs[0].{field}");
+        let always = |field: &str| form.always(&at(field));
+        Self {
+            number: always("number"),
+            voltage: always("voltage"),
+            current: always("current"),
+            cells: form.slot(&at("cells")).zip(form.slot(&at("first"))).map(|(cells, first)| [cells, first]),
+            voltages: form.slots(&at("voltages")),
+            told,
+        }
+    }
+
+    fn write(&self, told: &Told<'_>, data: &mut [u8]) {
+        let seen = told.seen;
+        self.number.put(data, 1.0);
+        self.voltage.put(data, seen.pack_volts);
+        self.current.put(data, told.body.flow.amps);
+        if let Some([cells, first]) = self.cells {
+            cells.put(data, seen.volts.len() as f64);
+            first.put(data, self.told.start as f64 + 1.0);
+        }
+        self.voltages.put(data, &seen.volts[self.told.clone()]);
     }
 }
 

@@ -229,7 +229,7 @@ impl Vehicle {
             self.look(secs);
             let streams = self.streams(secs, output);
             if is_due || streams {
-                output.push(Said::Report(self.report(secs, Command::REALTIME)));
+                self.report(secs, Command::REALTIME, output);
             }
         }
         if secs % AROUND_ALARM_SECS == 0 {
@@ -284,14 +284,15 @@ impl Vehicle {
             self.state.second(&self.traits, self.sensors.short(at * 1_000));
             if at >= secs - AROUND_ALARM_SECS && at > self.told_until && !self.is_due(at) {
                 self.look(at);
-                output.push(Said::Report(self.report(at, Command::REISSUED)));
+                self.report(at, Command::REISSUED, output);
             }
         }
         (self.state, self.alarms) = (now, alarms);
         self.sensors.look(&self.traits, &self.state, secs * 1_000, &mut self.seen);
     }
 
-    fn report(&self, secs: i64, command: Command) -> Report {
+    /// Tells what was seen last, in as many reports as it takes.
+    fn report(&self, secs: i64, command: Command, output: &mut Vec<Said>) {
         let at_ms = secs * 1_000;
         let cells = match self.sensors.trouble(FaultKind::MissingCells, at_ms) {
             Some((trouble, _)) if Noise::of(self.traits.seed, at_ms as u64).happens(trouble.severity) => {
@@ -306,9 +307,12 @@ impl Vehicle {
             seen: &self.seen,
             alarms: &self.alarms,
         };
-        let mut data = Vec::new();
-        self.form.write(&told, self.wire_time(secs), cells, &mut data);
-        Report { command, data }
+        let (mut data, time) = (Vec::new(), self.wire_time(secs));
+        self.form.write(&told, time, cells, &mut data);
+        output.push(Said::Report(Report { command, data }));
+        if cells == CellBlock::There {
+            output.extend(self.form.more(&told, time).map(|data| Said::Report(Report { command, data })));
+        }
     }
 
     /// What the terminal's clock shows at `secs`.

@@ -44,7 +44,13 @@ fn said(vehicle: &mut Vehicle, secs: i64) -> Vec<Said> {
 }
 
 fn reports(vehicle: &mut Vehicle, secs: i64) -> Vec<Report> {
-    let reports = said(vehicle, secs).into_iter().filter_map(|said| match said {
+    reports_to(vehicle, after(secs))
+}
+
+fn reports_to(vehicle: &mut Vehicle, to: Timestamp) -> Vec<Report> {
+    let mut said = Vec::new();
+    vehicle.advance(to, &mut said);
+    let reports = said.into_iter().filter_map(|said| match said {
         Said::Report(report) => Some(report),
         Said::Wakes(_) | Said::Sleeps(_) => None,
     });
@@ -89,6 +95,23 @@ impl Reader {
         (secs, values)
     }
 
+    /// Reads reports; where cells take several of the same time, these become one.
+    fn read_whole(&mut self, vehicle: &Vehicle, reports: &[Report]) -> Vec<(i64, Values)> {
+        let mut whole: Vec<(i64, Values)> = Vec::new();
+        for report in reports {
+            let (secs, values) = self.read(vehicle, report);
+            if values.contains_key("vehicle.voltage") {
+                whole.push((secs, values));
+                continue;
+            }
+            let (before, known) = whole.last_mut().expect("the vehicle's data come first");
+            assert_eq!((*before, one(&values, FIRST) as usize), (secs, known[CELLS].len() + 1));
+            assert_eq!(values.len(), known.keys().filter(|field| field.starts_with("cell_voltages.")).count());
+            known.get_mut(CELLS).unwrap().extend(&values[CELLS]);
+        }
+        whole
+    }
+
     fn collect(&mut self, place: &str, group: &Group, nodes: &[Node], values: &mut Values) {
         for (field, node) in group.fields.iter().zip(nodes) {
             let place = format!("{place}.{}", field.id);
@@ -119,6 +142,7 @@ fn one(values: &Values, place: &str) -> f64 {
     values[place][0]
 }
 
+const FIRST: &str = "cell_voltages.packs.first";
 const CELLS: &str = "cell_voltages.packs.voltages";
 const PROBES: &str = "cell_temperatures.packs.temperatures";
 
@@ -164,12 +188,9 @@ fn a_day_of_every_kind_keeps_within_the_bounds_of_the_standard() {
         let options = FleetOptions { from, report_secs: 300, ..options(20) };
         for vehicle in &mut fleet(&options) {
             kinds.insert((format!("{:?}", vehicle.kind()), vehicle.edition()));
-            let mut said = Vec::new();
-            vehicle.advance(from.plus_nanos(86_400_000_000_000), &mut said);
+            let reports = reports_to(vehicle, from.plus_nanos(86_400_000_000_000));
             let mut levels = 0.0_f64;
-            for said in said {
-                let Said::Report(report) = said else { continue };
-                let (_, values) = reader.read(vehicle, &report);
+            for (_, values) in reader.read_whole(vehicle, &reports) {
                 levels = levels.max(one(&values, "alarm.level"));
                 check_plausible(vehicle.kind(), &values);
             }
@@ -183,7 +204,8 @@ fn a_day_of_every_kind_keeps_within_the_bounds_of_the_standard() {
 /// What an engineer would look at first.
 fn check_plausible(kind: VehicleKind, values: &Values) {
     let (volts, cells, probes) = (one(values, "vehicle.voltage"), &values[CELLS], &values[PROBES]);
-    assert!((96..=104).contains(&cells.len()) && (24..=36).contains(&probes.len()));
+    assert_eq!(cells.len() > 200, kind == VehicleKind::Truck, "a truck has more cells than a report of 2016 can tell");
+    assert!((96..=216).contains(&cells.len()) && (24..=36).contains(&probes.len()));
     assert!((cells.iter().sum::<f64>() - volts).abs() < 0.3, "the cells add up to the pack");
     assert!(most(cells) - least(cells) < 0.2 && least(cells) > 2.5 && most(cells) < 4.25, "{cells:?}");
     assert!(least(probes) > -25.0 && most(probes) < 50.0 && most(probes) - least(probes) < 12.0, "{probes:?}");
@@ -215,8 +237,8 @@ fn what_flows_out_is_missing_in_the_pack() {
         vehicle.advance(after(6 * 3_600), &mut Vec::new());
         let capacity = vehicle.amp_hours();
         let (mut first, mut amp_hours, mut way, mut seen) = (None, 0.0, 0.0, 0.0_f64);
-        for report in reports(vehicle, 10 * 3_600) {
-            let (_, values) = reader.read(vehicle, &report);
+        let reports = reports(vehicle, 10 * 3_600);
+        for (_, values) in reader.read_whole(vehicle, &reports) {
             let (soc, amps) = (one(&values, "vehicle.soc"), one(&values, "vehicle.current"));
             let odometer = one(&values, "vehicle.odometer");
             let (first_soc, first_odometer) = *first.get_or_insert((soc, odometer));
@@ -374,10 +396,11 @@ async fn over_a_good_network_every_report_is_sent_once() {
     let platform = Platform::start(Conduct::default()).await;
     let counts = run(&options(20), connecting(&platform, 600)).await;
     let held = platform.held();
-    assert_eq!((counts.made, counts.acknowledged, counts.outstanding()), (400, 400, 0), "{counts:?}");
+    assert_eq!((counts.made, counts.acknowledged, counts.outstanding()), (420, 420, 0), "{counts:?}");
     assert_eq!((counts.logins, counts.logouts, counts.broken, counts.connected), (20, 20, 0, 0), "{counts:?}");
-    assert_eq!((held.reports.len(), held.received, held.garbage), (400, 400, 0));
-    assert_eq!(counts.sent + counts.reissued, 400);
+    // Twenty of each vehicle, and twenty with the cells for which a truck of 2016 has no place in the first.
+    assert_eq!((held.reports.len(), held.received, held.garbage), (420, 420, 0));
+    assert_eq!(counts.sent + counts.reissued, 420);
 }
 
 #[tokio::test]
@@ -391,7 +414,7 @@ async fn over_a_poor_network_every_report_ends_up_acknowledged_once() {
     assert!(counts.broken > 10 && counts.reissued > 20, "{counts:?}");
     assert!(held.received > counts.made - held.reports.len() as u64, "{counts:?}");
     assert_eq!((counts.acknowledged, counts.outstanding(), counts.forgotten), (counts.made, 0, 0), "{counts:?}");
-    assert_eq!(held.reports.len() as u64, counts.made, "after duplicates by vehicle and time are taken away");
+    assert_eq!(held.reports.len() as u64, counts.made, "after duplicates are taken away");
     assert!(held.disorder > 0, "some came after later ones");
     assert_eq!(counts.logins, counts.connections);
 }

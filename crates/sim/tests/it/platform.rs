@@ -24,8 +24,8 @@ pub(crate) struct Conduct {
 /// What it was told.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Held {
-    /// Each vehicle and time once.
-    pub(crate) reports: BTreeSet<(Vin, [u8; 6])>,
+    /// Each report of a vehicle once; several may be of one time.
+    pub(crate) reports: BTreeSet<(Vin, Vec<u8>)>,
     /// How many reports came, whether they had come before or not.
     pub(crate) received: u64,
     /// Reports that came after later ones of the same vehicle.
@@ -124,7 +124,7 @@ fn take(frame: &Frame<'_>, speaker: &mut Option<Vin>, conduct: &Conduct, held: &
                 return answer(header.answered(Response::ERROR), time);
             }
             let time: [u8; 6] = time.try_into().unwrap();
-            held.reports.insert((header.vin, time));
+            held.reports.insert((header.vin, frame.data.to_vec()));
             let latest = held.latest.entry(header.vin).or_default();
             held.disorder += u64::from(time < *latest);
             *latest = time.max(*latest);
