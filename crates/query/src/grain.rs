@@ -43,10 +43,29 @@ impl Grain {
         condition.apply(look).is_ok() && is_fit
     }
 
+    /// Whether `groups` are just the asset and buckets of `bucket_ns` nanoseconds, counted from the epoch.
+    pub(crate) fn is_asset_and_bucket(groups: &[Expr], bucket_ns: i64) -> bool {
+        let is_asset = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == "asset");
+        let is_bucket = |expr: &Expr| bucket(bare(expr)).is_some_and(|multiples| multiples == [i128::from(bucket_ns)]);
+        match groups {
+            [one, other] => is_asset(bare(one)) && is_bucket(other) || is_bucket(one) && is_asset(bare(other)),
+            _ => false,
+        }
+    }
+
     /// Whether each bucket of `bucket_ns` nanoseconds, counted from the epoch, lies in one of these buckets.
     pub(crate) fn holds(&self, bucket_ns: i64) -> bool {
         self.multiples.iter().all(|multiple| multiple % i128::from(bucket_ns) == 0)
     }
+}
+
+/// `expr` without the names it was given.
+fn bare(expr: &Expr) -> &Expr {
+    let mut expr = expr;
+    while let Expr::Alias(alias) = expr {
+        expr = &alias.expr;
+    }
+    expr
 }
 
 /// Whether `expr`, apart from what it is made of, depends on no more than the asset and constants.

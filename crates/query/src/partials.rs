@@ -15,7 +15,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
-use model::{SignalIndex, ValueKind};
+use model::{SignalIndex, Timestamp, ValueKind};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 use store::{SegmentFile, TableSnapshot, table};
@@ -100,6 +100,27 @@ impl PartialsTable {
         let buckets = self.rolled.iter().map(|(segment, place)| segment.rollups[*place].bucket_secs);
         let (least, most) = buckets.fold((u32::MAX, 0), |(least, most), one| (least.min(one), most.max(one)));
         if least == most { format!("roll-ups of {least} s") } else { format!("roll-ups of {least} s to {most} s") }
+    }
+
+    /// The length of the buckets, if each asset has at most one row for each of them: there is nothing to be added up then.
+    pub(crate) fn bucket_of_single_rows(&self) -> Result<Option<i64>> {
+        let Some((first, place)) = self.rolled.first() else { return Ok(None) };
+        let bucket_ns = bucket_ns(first, *place);
+        let in_memory = || self.table.rows.iter().any(|rows| self.span.meets_rows(rows));
+        if !self.raw.is_empty() || in_memory() {
+            return Ok(None);
+        }
+        let mut spans = Vec::with_capacity(self.rolled.len());
+        for (segment, place) in &self.rolled {
+            if self::bucket_ns(segment, *place) != bucket_ns || !self.has_all_sums(segment, *place)? {
+                return Ok(None);
+            }
+            let bucket = |time: Timestamp| time.nanos().div_euclid(bucket_ns);
+            spans.push((bucket(segment.time_min), bucket(segment.time_max)));
+        }
+        spans.sort_unstable();
+        let apart = spans.windows(2).all(|pair| pair[0].1 < pair[1].0);
+        Ok(apart.then_some(bucket_ns))
     }
 
     /// The schema of what is read of roll-ups, of which some lack signals.

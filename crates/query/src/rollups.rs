@@ -145,7 +145,7 @@ fn rewritten(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     plan_over(aggregate, &asked.table, partials, &kept, groups, &results).map(Some)
 }
 
-/// Groups and adds up `partials`, and shows the outcome as `aggregate` would.
+/// Groups and adds up `partials`, where there is something to be added up, and shows the outcome as `aggregate` would.
 fn plan_over(
     aggregate: &Aggregate,
     table: &TableReference,
@@ -155,6 +155,8 @@ fn plan_over(
     results: &[ResultOf],
 ) -> Result<LogicalPlan> {
     let name = TableReference::bare(format!("{} by {}", table.table(), partials.label()));
+    let bucket_ns = partials.bucket_of_single_rows()?;
+    let is_single = bucket_ns.is_some_and(|bucket_ns| Grain::is_asset_and_bucket(&groups, bucket_ns));
     let mut builder = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(partials)), None)?;
     if let Some(condition) = conjunction(conditions.iter().cloned()) {
         builder = builder.filter(condition)?;
@@ -166,7 +168,10 @@ fn plan_over(
         }
     }
     let group_count = groups.len();
-    let plan = builder.aggregate(groups, added.iter().cloned())?.build()?;
+    let plan = match is_single {
+        true => builder.project(groups.into_iter().chain(added.iter().map(of_one_row)))?.build()?,
+        false => builder.aggregate(groups, added.iter().cloned())?.build()?,
+    };
     let inner: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
     let (groups, sums) = inner.split_at(group_count);
     let column = |expr: &Expr| {
@@ -177,6 +182,14 @@ fn plan_over(
     let names = aggregate.schema.iter();
     let shown = shown.zip(names).map(|(expr, (table, field))| expr.alias_qualified(table.cloned(), field.name()));
     LogicalPlanBuilder::from(plan).project(shown.collect::<Vec<_>>())?.build()
+}
+
+/// What `aggregate` of a column comes to where there is one row to it.
+fn of_one_row(aggregate: &Expr) -> Expr {
+    match aggregate {
+        Expr::AggregateFunction(AggregateFunction { params, .. }) => params.args[0].clone(),
+        other => other.clone(),
+    }
 }
 
 /// What a need has become.

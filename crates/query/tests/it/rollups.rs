@@ -279,3 +279,25 @@ async fn rollups_are_used_where_they_answer_exactly_and_nowhere_else() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_stands_in_one_bucket_alone_is_not_added_up() {
+    let fleet = fleet().await;
+    let minute = "SELECT asset, date_bin(INTERVAL '1 minute', time) AS t, avg(speed), sum(load), count(*), avg(\"Reversed\") FROM van";
+    let in_segments = "time >= '2026-01-01T00:10:00Z' AND time < '2026-01-01T00:20:00Z'";
+    for (condition, rest, is_single) in [
+        (in_segments, "GROUP BY 1, 2", true),
+        (in_segments, "GROUP BY t, asset", true),
+        // A minute of which two segments have a part, rows in memory, and buckets that are longer.
+        ("time < '2026-01-01T02:00:00Z'", "GROUP BY 1, 2", false),
+        ("time >= '2026-01-01T02:00:00Z'", "GROUP BY 1, 2", false),
+    ] {
+        let plan = fleet.plan(&format!("{minute} WHERE {condition} {rest}")).await;
+        assert!(plan.contains("roll-ups of 60 s"), "{condition}\n{plan}");
+        assert_eq!(!plan.contains("Aggregate"), is_single, "{condition}\n{plan}");
+        fleet.check(minute, condition, &format!("{rest} ORDER BY 1, 2")).await;
+    }
+    let coarser = "SELECT asset, date_bin(INTERVAL '5 minutes', time) AS t, avg(speed) FROM van";
+    let plan = fleet.plan(&format!("{coarser} WHERE {in_segments} GROUP BY 1, 2")).await;
+    assert!(plan.contains("Aggregate"), "{plan}");
+}
