@@ -178,15 +178,15 @@ fn cell(column: &ArrayRef, row: usize) -> String {
 /// A column whose values become JSON one by one.
 pub struct JsonColumn<'a> {
     column: &'a ArrayRef,
-    /// For what is told as a text that has to be made, such as a time.
+    /// For times: to make one anew for each value costs more than the value.
     formatter: Option<ArrayFormatter<'a>>,
 }
 
 impl<'a> JsonColumn<'a> {
     /// Values of `column`.
     pub fn new(column: &'a ArrayRef) -> Self {
-        let is_text = !column.data_type().is_nested() && !column.data_type().is_null();
-        let formatter = is_text.then(|| ArrayFormatter::try_new(column, &FORMAT).ok()).flatten();
+        let has_times = matches!(column.data_type(), DataType::Timestamp(..));
+        let formatter = has_times.then(|| ArrayFormatter::try_new(column, &FORMAT).ok()).flatten();
         Self { column, formatter }
     }
 
@@ -221,7 +221,7 @@ impl Serialize for JsonCell<'_> {
                 let words = column.as_dictionary::<Int32Type>();
                 cell(words.values(), words.keys().value(row) as usize).serialize(serializer)
             }
-            (DataType::Timestamp(..), Some(formatter)) => serializer.collect_str(&formatter.value(row)),
+            (_, Some(formatter)) => serializer.collect_str(&formatter.value(row)),
             (DataType::List(_), _) => {
                 let elements = column.as_list::<i32>().value(row);
                 let column = JsonColumn::new(&elements);

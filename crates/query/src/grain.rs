@@ -43,13 +43,14 @@ impl Grain {
         condition.apply(look).is_ok() && is_fit
     }
 
-    /// Whether `groups` are just the asset and buckets of `bucket_ns` nanoseconds, counted from the epoch.
-    pub(crate) fn is_asset_and_bucket(groups: &[Expr], bucket_ns: i64) -> bool {
-        let is_asset = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == "asset");
-        let is_bucket = |expr: &Expr| bucket(bare(expr)).is_some_and(|multiples| multiples == [i128::from(bucket_ns)]);
-        match groups {
-            [one, other] => is_asset(bare(one)) && is_bucket(other) || is_bucket(one) && is_asset(bare(other)),
-            _ => false,
+    /// The length of the buckets, where `groups` are just the asset and buckets that are counted from the epoch.
+    pub(crate) fn bucket_of_assets(groups: &[Expr]) -> Option<i64> {
+        let [one, other] = groups else { return None };
+        let is_asset = |expr: &Expr| matches!(bare(expr), Expr::Column(column) if column.name == "asset");
+        let buckets = if is_asset(one) { other } else { one };
+        match bucket(bare(buckets))?[..] {
+            [bucket_ns] if is_asset(one) || is_asset(other) => i64::try_from(bucket_ns).ok(),
+            _ => None,
         }
     }
 

@@ -102,25 +102,22 @@ impl PartialsTable {
         if least == most { format!("roll-ups of {least} s") } else { format!("roll-ups of {least} s to {most} s") }
     }
 
-    /// The length of the buckets, if each asset has at most one row for each of them: there is nothing to be added up then.
-    pub(crate) fn bucket_of_single_rows(&self) -> Result<Option<i64>> {
-        let Some((first, place)) = self.rolled.first() else { return Ok(None) };
-        let bucket_ns = bucket_ns(first, *place);
+    /// Whether each asset has at most one row for each bucket of `bucket_ns`: there is nothing to be added up then.
+    pub(crate) fn has_single_rows(&self, bucket_ns: i64) -> bool {
         let in_memory = || self.table.rows.iter().any(|rows| self.span.meets_rows(rows));
         if !self.raw.is_empty() || in_memory() {
-            return Ok(None);
+            return false;
         }
-        let mut spans = Vec::with_capacity(self.rolled.len());
-        for (segment, place) in &self.rolled {
-            if self::bucket_ns(segment, *place) != bucket_ns || !self.has_all_sums(segment, *place)? {
-                return Ok(None);
-            }
-            let bucket = |time: Timestamp| time.nanos().div_euclid(bucket_ns);
-            spans.push((bucket(segment.time_min), bucket(segment.time_max)));
-        }
+        let bucket = |time: Timestamp| time.nanos().div_euclid(bucket_ns);
+        let spans = self.rolled.iter().map(|(segment, _)| (bucket(segment.time_min), bucket(segment.time_max)));
+        let mut spans: Vec<_> = spans.collect();
         spans.sort_unstable();
         let apart = spans.windows(2).all(|pair| pair[0].1 < pair[1].0);
-        Ok(apart.then_some(bucket_ns))
+        // A file that cannot be read is named by who reads its rows.
+        let is_fit = |(segment, place): &(Arc<SegmentFile>, usize)| {
+            self::bucket_ns(segment, *place) == bucket_ns && self.has_all_sums(segment, *place).unwrap_or(false)
+        };
+        apart && self.rolled.iter().all(is_fit)
     }
 
     /// The schema of what is read of roll-ups, of which some lack signals.

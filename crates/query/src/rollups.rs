@@ -155,8 +155,7 @@ fn plan_over(
     results: &[ResultOf],
 ) -> Result<LogicalPlan> {
     let name = TableReference::bare(format!("{} by {}", table.table(), partials.label()));
-    let bucket_ns = partials.bucket_of_single_rows()?;
-    let is_single = bucket_ns.is_some_and(|bucket_ns| Grain::is_asset_and_bucket(&groups, bucket_ns));
+    let is_single = Grain::bucket_of_assets(&groups).is_some_and(|bucket_ns| partials.has_single_rows(bucket_ns));
     let mut builder = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(partials)), None)?;
     if let Some(condition) = conjunction(conditions.iter().cloned()) {
         builder = builder.filter(condition)?;
