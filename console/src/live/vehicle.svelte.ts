@@ -16,7 +16,7 @@ export class VehicleNow {
   values = $state.raw<AssetValues>(new Map());
   loaded = $state(false);
   error = $state<string | null>(null);
-  /** All cells, where the newest report tells only some of them. */
+  /** All cells of a vehicle whose newest report may tell only some of them. */
   #joined = $state.raw<CellLists | null>(null);
   /** The report that was the newest when they were put together. */
   #joinedOf = '';
@@ -57,8 +57,7 @@ export class VehicleNow {
 
   async #join(): Promise<void> {
     const newest = this.values.get('cell_voltage')?.latest;
-    const count = (this.vector('pack_cells') ?? []).reduce((sum: number, cells) => sum + (cells ?? 0), 0);
-    if (!newest?.vector || !this.#isOf2016() || newest.vector.length >= count) {
+    if (!newest?.vector || !this.#isOf2016() || !this.vector('pack_first_cell')) {
       this.#joined = null;
       return;
     }
@@ -77,8 +76,8 @@ export class VehicleNow {
       const [row, current] = await Promise.all([fetchVehicle(this.vin), fetchCurrentOf(this.asset)]);
       this.row = row;
       this.values = snapshotValues(current.observations).get(this.asset) ?? new Map();
-      await this.#join();
       this.loaded = true;
+      await this.#join();
       this.error = null;
     } catch (error) {
       this.error = error instanceof Error ? error.message : String(error);
