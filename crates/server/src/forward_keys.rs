@@ -12,6 +12,8 @@ use gbt32960_security::{DataKey, PublicKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::vehicle_keys::seed;
+
 const EXPECTED: &str = "AES-128 or SM4, ecb or cbc:<32 hexadecimal digits>, and a key of 32 hexadecimal digits, with commas \
                         between, or a public key of RSA or SM2, PEM";
 
@@ -35,9 +37,7 @@ pub(crate) fn seal(path: Option<&Path>, edition: Edition) -> Result<Arc<dyn Seal
         let word = rule.word().unwrap_or("another algorithm");
         return Err(within(&format!("expected AES-128 or RSA, which 2016 has, got {word}")));
     }
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| format!("the system gives no random numbers: {error}"))?;
-    Ok(Arc::new(Keyed { key, rule, random: Mutex::new(StdRng::from_seed(seed)) }))
+    Ok(Arc::new(Keyed { key, rule, random: Mutex::new(StdRng::from_seed(seed()?)) }))
 }
 
 /// One key for all that is said to an upstream.

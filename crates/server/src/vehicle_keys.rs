@@ -16,9 +16,7 @@ use crate::config::{SecurityConfig, SignaturesConfig, TlsConfig};
 /// What the configuration says of keys and signatures, with what has been learned until `now`.
 pub(crate) fn security(config: &SecurityConfig, now: Timestamp) -> Result<Security, GatewayError> {
     let mode = mode_of_text(&config.mode).unwrap_or_default();
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|error| GatewayError::Configuration(format!("the system gives no random numbers: {error}")))?;
+    let seed = seed().map_err(GatewayError::Configuration)?;
     let mut options = SecurityOptions { mode, user_id: config.user_id.clone(), ..SecurityOptions::new(seed) };
     options.signatures = match config.signatures {
         SignaturesConfig::Ignore => SignaturePolicy::Ignore,
@@ -36,6 +34,16 @@ pub(crate) fn security(config: &SecurityConfig, now: Timestamp) -> Result<Securi
     let Some(path) = &config.learned_keys else { return Ok(security) };
     let (store, kept) = FileKeyStore::open(path, mode, now).map_err(|error| invalid(path, &error))?;
     Ok(security.with_store(Arc::new(store), kept))
+}
+
+/// Where random numbers begin.
+///
+/// # Errors
+/// When the system gives none.
+pub(crate) fn seed() -> Result<[u8; 32], String> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    Ok(seed)
 }
 
 /// What the configuration says of TLS.

@@ -144,7 +144,7 @@ pub(crate) async fn current(State(app): State<Arc<App>>, RawQuery(query): RawQue
         let signal = &latest.profile.signal(latest.observation.signal).id;
         signals.is_empty() || signals.iter().any(|wanted| **wanted == **signal)
     };
-    let observations = latest.iter().filter(of_signal).map(ObservationJson::of_latest).collect();
+    let observations = ObservationJson::of_latest(latest.iter().filter(of_signal));
     let next = next.map(|(profile, place)| format!("{place}:{profile}"));
     json::answer(&Current { now: app.clock.now().to_string(), observations, next }, app.limits.answer_bytes_max)
 }

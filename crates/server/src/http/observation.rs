@@ -17,9 +17,11 @@ pub(crate) struct ObservationJson {
     #[schema(value_type = String)]
     signal: Arc<str>,
     /// When the source says that it was so.
-    time: String,
+    #[schema(value_type = String)]
+    time: Arc<str>,
     /// When it came in.
-    received: String,
+    #[schema(value_type = String)]
+    received: Arc<str>,
     /// Tells observations of one signal at the same time apart.
     sequence: u32,
     /// How far the value can be trusted: `good`, `abnormal`, `invalid` or `unavailable`.
@@ -79,14 +81,51 @@ struct Said<'a> {
     quality: Quality,
 }
 
-impl ObservationJson {
-    fn new(profile: &Profile, said: &Said<'_>, value: &Value) -> Self {
+/// Texts that observations have in common: neighbours mostly are of one asset, and of one time.
+struct Shared {
+    asset: Arc<str>,
+    time: TimeText,
+    received: TimeText,
+}
+
+struct TimeText {
+    time: Timestamp,
+    text: Arc<str>,
+}
+
+impl TimeText {
+    fn of(time: Timestamp) -> Self {
+        Self { time, text: time.to_string().into() }
+    }
+
+    fn text(&mut self, time: Timestamp) -> Arc<str> {
+        if self.time != time {
+            *self = Self::of(time);
+        }
+        Arc::clone(&self.text)
+    }
+}
+
+impl Shared {
+    fn new() -> Self {
+        let time = || TimeText::of(Timestamp::default());
+        Self { asset: "".into(), time: time(), received: time() }
+    }
+
+    fn asset(&mut self, asset: &str) -> Arc<str> {
+        if *self.asset != *asset {
+            self.asset = asset.into();
+        }
+        Arc::clone(&self.asset)
+    }
+
+    fn observation(&mut self, profile: &Profile, said: &Said<'_>, value: &Value) -> ObservationJson {
         let signal = profile.signal(said.signal);
-        let mut json = Self {
-            asset: said.asset.into(),
+        let mut json = ObservationJson {
+            asset: self.asset(said.asset),
             signal: Arc::clone(&signal.id),
-            time: said.time.to_string(),
-            received: said.received.to_string(),
+            time: self.time.text(said.time),
+            received: self.received.text(said.received),
             sequence: said.sequence,
             quality: said.quality.as_str(),
             value: None,
@@ -114,21 +153,28 @@ impl ObservationJson {
         }
         json
     }
+}
 
-    pub(crate) fn of_latest(latest: &Latest) -> Self {
-        let observation = &latest.observation;
-        let said = Said {
-            asset: latest.asset.as_str(),
-            signal: observation.signal,
-            time: observation.time,
-            received: latest.received,
-            sequence: observation.sequence,
-            quality: observation.quality,
+impl ObservationJson {
+    pub(crate) fn of_latest<'a>(all: impl Iterator<Item = &'a Latest>) -> Vec<Self> {
+        let mut shared = Shared::new();
+        let observation = |latest: &Latest| {
+            let observation = &latest.observation;
+            let said = Said {
+                asset: latest.asset.as_str(),
+                signal: observation.signal,
+                time: observation.time,
+                received: latest.received,
+                sequence: observation.sequence,
+                quality: observation.quality,
+            };
+            shared.observation(&latest.profile, &said, &observation.value)
         };
-        Self::new(&latest.profile, &said, &observation.value)
+        all.map(observation).collect()
     }
 
     pub(crate) fn of_changes(batch: &Batch, changes: &Changes) -> Vec<Self> {
+        let mut shared = Shared::new();
         let observation = |row: usize| {
             let said = Said {
                 asset: changes.asset_of(row).as_str(),
@@ -138,14 +184,16 @@ impl ObservationJson {
                 sequence: changes.sequence[row],
                 quality: changes.quality[row],
             };
-            Self::new(&batch.profile, &said, &changes.value[row])
+            shared.observation(&batch.profile, &said, &changes.value[row])
         };
         (0..changes.len()).map(observation).collect()
     }
 
     pub(crate) fn of_frames(batch: &Batch, frames: &Frames) -> Vec<Self> {
-        let of_row = |row: usize| {
-            frames.observations_of(row).map(move |observation| {
+        let mut shared = Shared::new();
+        let mut told = Vec::new();
+        for row in 0..frames.len() {
+            for observation in frames.observations_of(row) {
                 let said = Said {
                     asset: frames.assets[usize::from(frames.asset[row])].as_str(),
                     signal: observation.signal,
@@ -154,9 +202,9 @@ impl ObservationJson {
                     sequence: observation.sequence,
                     quality: observation.quality,
                 };
-                Self::new(&batch.profile, &said, &observation.value)
-            })
-        };
-        (0..frames.len()).flat_map(of_row).collect()
+                told.push(shared.observation(&batch.profile, &said, &observation.value));
+            }
+        }
+        told
     }
 }
