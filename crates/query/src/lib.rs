@@ -17,6 +17,7 @@ mod unpivot;
 mod vectors;
 
 mod bounded;
+mod pauses;
 mod rollups;
 mod session;
 

@@ -12,6 +12,7 @@ use store::Snapshot;
 
 use crate::bounded;
 use crate::files::Files;
+use crate::pauses::Pauses;
 use crate::rollups::UseRollups;
 use crate::tables::Tables;
 use crate::vectors;
@@ -34,6 +35,7 @@ impl Sessions {
             .with_runtime_env(environment)
             .with_default_features()
             .with_optimizer_rule(Arc::new(UseRollups))
+            .with_physical_optimizer_rule(Arc::new(Pauses))
             .build();
         state.register_udf(Arc::new(vectors::indexed()))?;
         state.register_udf(Arc::new(vectors::grouped()))?;

@@ -62,6 +62,32 @@ async fn a_query_whose_answer_nobody_waits_for_is_over() {
 }
 
 #[tokio::test]
+async fn whatever_computes_for_hours_leaves_room_for_others_when_it_is_over() {
+    let engine = Engine::new(64 << 20).unwrap();
+    let short = Limits { timeout: Duration::from_millis(300), ..LIMITS };
+    let (a, b) = ("generate_series(1, 1000000) a", "generate_series(1, 1000000) b");
+    for sql in [
+        &format!("SELECT count(*) FROM {a}, {b}"),
+        &format!("SELECT count(*) FROM {a} JOIN {b} ON a.value + b.value < 0"),
+        &format!("SELECT count(*) FROM {a} LEFT JOIN {b} ON a.value + b.value < 0"),
+        &format!("SELECT count(*) FROM {a} WHERE EXISTS (SELECT 1 FROM {b} WHERE a.value + b.value < 0)"),
+        &format!("SELECT count(*) FROM {a} JOIN {b} ON a.value % 2 = b.value % 2 AND a.value + b.value < 0"),
+        &format!("SELECT count(*) FROM {a} JOIN {b} ON a.value % 2 = b.value % 2"),
+        &format!("SELECT count(DISTINCT a.value % 7) FROM {a} JOIN {b} ON a.value > b.value"),
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
+        ENDLESS,
+    ] {
+        // As many as there are threads, and one more.
+        for _ in 0..3 {
+            let error = engine.answer(&Snapshot::default(), sql, short).await.unwrap_err();
+            assert!(matches!(error, QueryError::Timeout { .. }), "{sql}: {error}");
+        }
+        let next = engine.answer(&Snapshot::default(), "SELECT 1", LIMITS).await;
+        assert!(next.is_ok(), "the next one waits for `{sql}`: {next:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_sort_larger_than_the_memory_goes_by_way_of_the_folder_that_was_named() {
     let folder = tempfile::tempdir().unwrap();
     let spill = folder.path().join("spill");
