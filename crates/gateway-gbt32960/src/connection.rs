@@ -305,9 +305,7 @@ impl Connection {
     fn take_frame(&mut self, frame: &Frame<'_>) -> Result<u64, Full> {
         let header = &frame.header;
         if header.response != Response::COMMAND {
-            if !self.shared.orders.answered(frame) {
-                self.shared.link.counters().reject("answer to nothing that was asked");
-            }
+            self.answered(frame);
             return Ok(0);
         }
         match header.command {

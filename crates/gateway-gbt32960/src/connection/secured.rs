@@ -1,7 +1,10 @@
 //! What a connection does with encrypted data units, and with vehicles that make keys known. Must not know how anything is
 //! encrypted or signed.
 
-use gbt32960::{Command, Edition, Encryption, Frame, Response, from_wire};
+use std::borrow::Cow;
+
+use gateway::Rejection;
+use gbt32960::{Command, Edition, Encryption, Frame, Header, Response, from_wire};
 use gbt32960_security::{Activation, ActivationReply, KeyExchange};
 use model::Timestamp;
 
@@ -21,6 +24,29 @@ impl Connection {
                 self.refuse_without_time(frame, error.reason, &detail, undecryptable(header.edition));
                 Ok(0)
             }
+        }
+    }
+
+    /// Takes in what a vehicle answers to what it was asked, encrypted or not.
+    pub(super) fn answered(&mut self, frame: &Frame<'_>) {
+        let (header, now) = (&frame.header, self.shared.link.clock().now());
+        let data = match header.encryption {
+            Encryption::NONE => Cow::Borrowed(frame.data),
+            _ => match self.shared.security.decrypt(header, frame.data, Begins::WithTime, now) {
+                Ok(data) => Cow::Owned(data),
+                Err(error) => {
+                    let detail = format!("byte 24: expected {}, got {}", error.expected, error.found);
+                    return self.shared.link.reject(Rejection {
+                        reason: error.reason,
+                        detail: &detail,
+                        bytes: frame.bytes,
+                    });
+                }
+            },
+        };
+        let header = Header { encryption: Encryption::NONE, ..*header };
+        if !self.shared.orders.answered(&Frame { header, data: &data, ..*frame }) {
+            self.shared.link.counters().reject("answer to nothing that was asked");
         }
     }
 
@@ -70,7 +96,7 @@ impl Connection {
                 }
                 self.round = self.shared.collector.keys();
                 let response = if reply == ActivationReply::Activated { Response::OK } else { Response::ERROR };
-                let header = gbt32960::Header { command: Command::ACTIVATION_REPLY, ..*header };
+                let header = Header { command: Command::ACTIVATION_REPLY, ..*header };
                 self.answer_with(header.answered(response), &reply.to_bytes(), self.round);
             }
             Ok(None) => {

@@ -147,7 +147,7 @@ impl House {
         sessions
     }
 
-    /// What became of orders, as it was kept: number, state, reason.
+    /// What became of orders, as it was kept: number, state, and why it failed or what was answered.
     pub(crate) fn orders(&self) -> Vec<(i64, String, Option<String>)> {
         let kept = self.shelf.kept.lock().unwrap();
         let mut orders = Vec::new();
@@ -161,7 +161,7 @@ impl House {
                 model::Column::Texts(rows) => rows[0].as_deref().map(str::to_owned),
                 _ => panic!("texts"),
             };
-            orders.push((integer(0), text(1).unwrap(), text(4)));
+            orders.push((integer(0), text(1).unwrap(), text(4).or_else(|| text(3))));
         }
         orders
     }

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gateway_gbt32960::{KeyRecord, KeyStore, Registry, Security, SecurityOptions, SignaturePolicy};
-use gbt32960::Vin;
+use gbt32960::{Request, Vin};
 use gbt32960_security::{Activation, BlockCipher, BlockKey, KeyExchange, Mode, PrivateKey, SignatureKind, sign_report};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -33,6 +34,19 @@ impl KeyStore for Notebook {
         self.lines.lock().unwrap().extend(records.iter().map(KeyRecord::to_line));
         Ok(())
     }
+}
+
+/// Waits until there is something.
+async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let waited = async {
+        loop {
+            match found() {
+                Some(found) => return found,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waited).await.expect("it comes to be so")
 }
 
 fn rng() -> StdRng {
@@ -266,6 +280,37 @@ async fn a_vehicle_of_2016_reports_under_aes_128_with_the_key_of_the_list() {
     assert_eq!(house.reports().len(), 4);
     let reasons: Vec<&str> = house.rejected().iter().map(|(reason, _)| *reason).collect();
     assert_eq!(reasons, ["undecryptable", "encrypted", "undecryptable", "encrypted"]);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_vehicle_is_asked_and_what_it_answers_is_encrypted_as_its_login_was() {
+    let list = format!("LTMTEST0000000001, AES-128, ecb, {}\n", "11".repeat(16));
+    let house = house(Security::new(options(SignaturePolicy::Ignore), &list, "").unwrap()).await;
+    let key = BlockKey::new(BlockCipher::Aes128, Mode::Ecb, [0x11; 16]);
+    let mut vehicle = house.connect().await;
+    let said = login(1);
+    vehicle.say(&frame_of(0x23, 1, 1, 3, &key.encrypt(&said[24..said.len() - 1]))).await;
+    assert_eq!(vehicle.hear_encrypted().await.1, OK);
+    let query = || Request::QueryParameters { parameters: vec!["report_period".to_owned()] };
+    let mut ask = async |answer: &[u8]| {
+        house.orders.give(vin(1), query(), Duration::from_secs(600)).await.unwrap();
+        let (command, _, encryption, asked) = vehicle.hear_encrypted().await;
+        assert_eq!((command, encryption), (0x80, 3));
+        assert_eq!(key.decrypt(&asked).unwrap(), [26, 7, 7, 18, 0, 0, 1, 2]);
+        let mut frame = frame_of(0x23, 0x80, 1, 3, answer);
+        let last = frame.len() - 1;
+        frame[last] ^= frame[3] ^ 1;
+        frame[3] = 1;
+        vehicle.say(&frame).await;
+    };
+    ask(&key.encrypt(&[26, 7, 7, 18, 0, 1, 1, 2, 0, 30])).await;
+    let answer = until(|| house.orders().into_iter().find(|(_, state, _)| state == "answered")).await.2.unwrap();
+    assert!(answer.contains("report_period") && answer.contains("30"), "{answer}");
+    assert_eq!(house.rejected(), []);
+    // Under another key it is no answer.
+    ask(&BlockKey::new(BlockCipher::Aes128, Mode::Ecb, [0x22; 16]).encrypt(&[26, 7, 7, 18, 0, 1, 1, 2, 0, 30])).await;
+    assert_eq!(until(|| house.rejected().pop()).await.0, "undecryptable");
     house.stop().await;
 }
 
