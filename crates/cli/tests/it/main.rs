@@ -32,6 +32,7 @@ mod kill_write;
 mod lathe;
 mod mistakes;
 mod orders;
+mod outage;
 mod postgres;
 mod program;
 mod queries;
