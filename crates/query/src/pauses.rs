@@ -12,6 +12,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::unnest::UnnestExec;
@@ -49,7 +50,7 @@ fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execu
         // The second one is what streams by; the first one is in memory then.
         [first, second] if compares_all => {
             let children = vec![Arc::clone(first), Arc::new(PausingExec::over(second)) as _];
-            plan.with_new_children(children)?
+            replace_children_if_necessary(plan, children)?
         }
         _ => plan,
     };
