@@ -261,7 +261,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// A point in time, or the beginning of a day in UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
     whole.parse().map_err(|_| format!("`{text}` is no time: expected 2026-01-31T08:00:00Z or 2026-01-31"))
 }

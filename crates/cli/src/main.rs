@@ -4,6 +4,7 @@ mod ask;
 mod backup;
 mod decode;
 mod demo;
+mod diagnose;
 mod encode;
 mod export;
 mod frames;
@@ -53,6 +54,8 @@ enum Command {
     Sql(ask::SqlArguments),
     /// Write rows into a Parquet, CSV or JSON Lines file.
     Export(export::ExportArguments),
+    /// Check rules, and run them over what is stored.
+    Diagnose(diagnose::DiagnoseArguments),
     /// Copy all data at one moment, also while a server writes.
     Backup(backup::BackupArguments),
     /// Make a data directory of a backup.
@@ -105,6 +108,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Import(arguments) => import::run(arguments).await,
         Command::Sql(arguments) => ask::run(arguments).await,
         Command::Export(arguments) => export::run(arguments).await,
+        Command::Diagnose(arguments) => diagnose::run(arguments),
         Command::Backup(arguments) => backup::run(arguments).await,
         Command::Restore(arguments) => restore::run(arguments).await,
         Command::Store(arguments) => store::run(arguments).await,

@@ -17,6 +17,7 @@
 mod adapter;
 mod answers;
 mod bad_input;
+mod diagnose;
 mod export;
 mod flight_sql;
 mod forwarding;

@@ -113,7 +113,7 @@ fn live(stories: &mut [Story], platform: SocketAddr, said: &AtomicUsize, enough:
         let over = &over;
         let telling: Vec<_> =
             stories.iter_mut().map(|story| scope.spawn(move || story.tell(platform, said, over))).collect();
-        while said.load(Ordering::Relaxed) < enough && !telling.iter().all(|one| one.is_finished()) {
+        while said.load(Ordering::Relaxed) < enough && !telling.iter().all(thread::ScopedJoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(1));
         }
         let log = here.kill();
@@ -200,11 +200,9 @@ fn after_an_outage_and_many_kills_the_upstream_holds_exactly_what_we_hold() {
     }
     let status = forward(&here);
     assert_eq!((&status["state"], &status["refused"]), (&"connected".into(), &0.into()), "{status}");
-    println!(
-        "{reports} reports and {} other frames of {VEHICLES} vehicles, {} kills: {status}",
-        all - told,
-        away + afterwards + 1
-    );
+    let (others, kills) = (all - told, away + afterwards + 1);
+    let said = format!("{reports} reports and {others} other frames of {VEHICLES} vehicles, {kills} kills: {status}");
+    let _ = writeln!(std::io::stdout(), "{said}");
     here.stop();
     there.stop();
 }

@@ -1,0 +1,201 @@
+//! `tongmai diagnose`: whether rules make sense, and what they would have said of what is stored.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use diagnosis::{Engine, Event, Rule, RuleError, What};
+use gbt32960::Standard;
+use model::{Batch, Profile, Rows, Timestamp};
+use serde_json::json;
+use store::{ReceivedSpan, TableSnapshot};
+
+use crate::export::time;
+
+/// Rows of one asset that are put in order at once.
+const ROWS_MAX: usize = 2_000_000;
+
+/// See the module.
+#[derive(clap::Args)]
+pub(crate) struct DiagnoseArguments {
+    #[command(subcommand)]
+    what: Task,
+}
+
+#[derive(clap::Subcommand)]
+enum Task {
+    /// Tell what is wrong with rules.
+    Check(CheckArguments),
+    /// Run rules over what is stored, as they would have run then, and tell what they raise, a line of JSON each.
+    Replay(ReplayArguments),
+}
+
+#[derive(clap::Args)]
+struct CheckArguments {
+    /// Files of rules, or folders of such files.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    rules: Vec<PathBuf>,
+    /// A data directory with the profiles that the rules are about; that of vehicles is known without.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct ReplayArguments {
+    /// The data directory, also while a server writes to it.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Files of rules, or folders of such files.
+    #[arg(long, required = true, value_name = "FILE|DIR")]
+    rules: Vec<PathBuf>,
+    /// Only rows from this source time or day on, for example 2026-01-31T08:00:00Z or 2026-01-31 (UTC).
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Timestamp>,
+    /// Only rows before this source time or day.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<Timestamp>,
+}
+
+pub(crate) fn run(arguments: DiagnoseArguments) -> Result<()> {
+    match arguments.what {
+        Task::Check(arguments) => check(&arguments),
+        Task::Replay(arguments) => replay(&arguments),
+    }
+}
+
+fn check(arguments: &CheckArguments) -> Result<()> {
+    let (rules, mut mistakes) = read(&arguments.rules)?;
+    let mut profiles = vec![Arc::clone(Standard::built_in().profile())];
+    if let Some(data) = &arguments.data {
+        profiles.extend(crate::ask::read(data)?.tables.into_iter().map(|table| table.profile));
+    }
+    let profiles: BTreeMap<&str, &Profile> = profiles.iter().map(|profile| (profile.id(), &**profile)).collect();
+    for rule in &rules {
+        match profiles.get(rule.profile.as_str()) {
+            Some(profile) => mistakes.extend(diagnosis::check([rule], profile)),
+            None => mistakes.push(RuleError {
+                place: rule.place.clone(),
+                rule: Some(rule.id.clone()),
+                problem: format!("profile: `{}` is not known here: name a data directory that has it", rule.profile),
+            }),
+        }
+    }
+    told(&mistakes)?;
+    crate::say(&format!("{} rules, nothing is wrong with them\n", rules.len()))
+}
+
+fn told(mistakes: &[RuleError]) -> Result<()> {
+    let mut errors = io::stderr().lock();
+    for mistake in mistakes {
+        writeln!(errors, "{mistake}")?;
+    }
+    if mistakes.is_empty() { Ok(()) } else { bail!("{} rules cannot be used", mistakes.len()) }
+}
+
+/// The rules that `paths` name, and what is wrong with others.
+fn read(paths: &[PathBuf]) -> Result<(Vec<Rule>, Vec<RuleError>)> {
+    let (mut rules, mut mistakes): (Vec<Rule>, Vec<RuleError>) = (Vec::new(), Vec::new());
+    for file in paths.iter().map(|path| files(path)).collect::<Result<Vec<_>>>()?.concat() {
+        let text = fs::read_to_string(&file).with_context(|| format!("failed to read `{}`", file.display()))?;
+        match diagnosis::read(&file.display().to_string(), &text) {
+            Err(mistake) => mistakes.push(mistake),
+            Ok(read) => {
+                for rule in read {
+                    match rule {
+                        Ok(rule) if rules.iter().any(|known| known.id == rule.id) => mistakes.push(RuleError {
+                            place: rule.place,
+                            rule: Some(rule.id),
+                            problem: "id: there is another rule of that name".to_owned(),
+                        }),
+                        Ok(rule) => rules.push(rule),
+                        Err(mistake) => mistakes.push(mistake),
+                    }
+                }
+            }
+        }
+    }
+    Ok((rules, mistakes))
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("failed to read the folder `{}`", path.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut files: Vec<PathBuf> =
+        paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    files.sort();
+    Ok(files)
+}
+
+fn replay(arguments: &ReplayArguments) -> Result<()> {
+    let (rules, mistakes) = read(&arguments.rules)?;
+    told(&mistakes)?;
+    let snapshot = crate::ask::read(&arguments.data)?;
+    let mut output = BufWriter::new(io::stdout().lock());
+    let (mut rows, mut raised) = (0, 0);
+    let mut engine = Engine::new(rules.clone());
+    for table in snapshot.tables.iter().filter(|table| rules.iter().any(|rule| rule.profile == table.profile.id())) {
+        for asset in &table.assets {
+            let (events, count) = of_asset(&mut engine, table, asset.as_str(), arguments)?;
+            rows += count;
+            for event in &events {
+                raised += usize::from(event.what == What::Raised);
+                writeln!(output, "{}", line(event))?;
+            }
+        }
+    }
+    output.flush()?;
+    told(engine.problems())?;
+    writeln!(io::stderr(), "{rows} rows, {} of them late; {raised} alarms by {} rules", engine.late(), rules.len())?;
+    Ok(())
+}
+
+fn of_asset(
+    engine: &mut Engine,
+    table: &TableSnapshot,
+    asset: &str,
+    arguments: &ReplayArguments,
+) -> Result<(Vec<Event>, usize)> {
+    let span = ReceivedSpan {
+        after: Timestamp::MIN,
+        until: Timestamp::MAX,
+        behind: None,
+        is_wanted: &|known| known == asset,
+        rows_max: ROWS_MAX,
+    };
+    let found = table.received(&span)?;
+    if !found.is_all {
+        bail!("{asset} has more than {ROWS_MAX} rows, which is more than can be put in order here");
+    }
+    let is_within =
+        |time: &Timestamp| arguments.from.is_none_or(|from| *time >= from) && arguments.to.is_none_or(|to| *time < to);
+    let times = match &found.rows {
+        Rows::Frames(frames) => &frames.time,
+        Rows::Changes(changes) => &changes.time,
+    };
+    let keep: Vec<bool> = times.iter().map(is_within).collect();
+    let received: Vec<Timestamp> =
+        found.received.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(received, _)| *received).collect();
+    let batch = Batch { profile: found.profile, received: Timestamp::default(), rows: found.rows }.only(&keep);
+    Ok((engine.replay(&batch.profile, &batch.rows, &received), received.len()))
+}
+
+fn line(event: &Event) -> serde_json::Value {
+    let shows =
+        event.shows.iter().map(|shown| (shown.name.clone(), json!({ "value": shown.value, "unit": shown.unit })));
+    json!({
+        "time": event.time.to_string(),
+        "asset": event.asset.as_str(),
+        "event": if event.what == What::Raised { "raised" } else { "returned" },
+        "rule": event.rule.id,
+        "version": event.rule.version,
+        "priority": event.rule.priority.as_str(),
+        "title": { "zh": event.rule.title.zh, "en": event.rule.title.en },
+        "shows": shows.collect::<serde_json::Map<_, _>>(),
+    })
+}

@@ -1,0 +1,60 @@
+//! Rules from the command line: those that ship make sense, mistakes are told with their place, and what is stored is looked at
+//! as it came in. Must not know how expressions are read.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::program::run;
+use crate::served::{Served, wait_for};
+use crate::vehicles::{Vehicle, configure, report};
+
+const RULE: &str = r#"
+[[rule]]
+id = "cell-behind"
+version = 3
+profile = "vehicle"
+priority = "high"
+title = { zh = "单体电压偏低", en = "A cell is far below the others" }
+advice = { zh = "检查", en = "Look at it" }
+rationale = { zh = "不应如此", en = "They do not differ that much" }
+source = "a test"
+when = 'median(cell_voltage) - min(cell_voltage) > unit(400, "mV")'
+shows = { cell = "argmin(cell_voltage)" }
+"#;
+
+#[test]
+fn the_rules_that_ship_make_sense() {
+    let packs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs/vehicle/rules");
+    let said = run(&[&"diagnose", &"check", &packs]).text();
+    assert!(said.contains("nothing is wrong with them"), "{said}");
+}
+
+#[test]
+fn rules_run_over_what_is_stored_and_mistakes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, rules) = (folder.path().join("data"), folder.path().join("rules.toml"));
+    fs::write(&rules, RULE).unwrap();
+    let (address, config) = configure(folder.path(), "");
+    let served = Served::start(&data, &config);
+    for number in [1, 2] {
+        let mut vehicle = wait_for("a login", || Vehicle::connect(address, number));
+        assert!((10..13).all(|second| vehicle.say(2, &report(number, second))));
+    }
+    served.stop();
+    let replayed = run(&[&"diagnose", &"replay", &"--data", &data, &"--rules", &rules]).text();
+    let events: Vec<Value> = replayed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [event] = &events[..] else { panic!("{replayed}") };
+    assert_eq!((&event["asset"], &event["event"]), (&json!("vehicle/LTMTEST0000000001"), &json!("raised")), "{event}");
+    assert_eq!((&event["time"], &event["version"]), (&json!("2026-07-07T10:00:10Z"), &json!(3)), "{event}");
+    assert_eq!(event["shows"]["cell"]["value"], json!(38.0), "{event}");
+    let later = run(&[&"diagnose", &"replay", &"--data", &data, &"--rules", &rules, &"--to", &"2026-07-07T10:00:10Z"]);
+    assert_eq!(later.text(), "");
+    fs::write(&rules, RULE.replace("unit(400, \"mV\")", "vehicle_speed")).unwrap();
+    let refused = run(&[&"diagnose", &"check", &rules]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    let expected = "rules.toml:11: rule cell-behind: when: at `median(cell_voltage) - min(cell_voltage) > vehicle_speed`: \
+                    km/h and V measure different things";
+    assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+}

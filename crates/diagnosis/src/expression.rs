@@ -1,0 +1,541 @@
+//! What the expressions of rules mean: the Common Expression Language (CEL), read by the crate `cel`, checked here against the
+//! signals of a profile and their units, and made into steps. Knows nothing of assets or of time that passes.
+
+use std::thread;
+
+use cel::IdedExpr;
+use cel::common::ast::{CallExpr, Expr, LiteralValue, SourceInfo, operators};
+use cel::parser::Parser;
+use model::{Profile, SignalIndex, ValueKind};
+
+use crate::rule::duration;
+use crate::steps::{Bits, OfList, Op, OverTime, Step, Steps};
+use crate::units::Unit;
+
+/// How deep an expression may be: brackets, and choices, within one another.
+const DEPTH_MAX: usize = 16;
+/// How long an expression may be, in bytes.
+const BYTES_MAX: usize = 1_024;
+/// The stack of who reads an expression that is as deep and as long as it may be.
+const STACK_BYTES: usize = 64 << 20;
+/// The longest stretch of time that is looked back over.
+const WINDOW_MAX_SECS: f64 = 31.0 * 86_400.0;
+
+/// What a part of an expression comes to.
+#[derive(Debug, Clone)]
+pub(crate) struct Meant {
+    pub(crate) step: Step,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    /// A number in a unit; one that was written without takes that of what it stands with.
+    Number(Option<Unit>),
+    Truth,
+}
+
+/// What is wrong, and with which part.
+#[derive(Debug)]
+struct Mistake {
+    part: u64,
+    problem: String,
+}
+
+type Outcome<T> = Result<T, Mistake>;
+
+/// Makes the condition `text` about assets of `profile` into steps.
+///
+/// # Errors
+/// When it is no condition; says where, what was expected, and what was found.
+pub(crate) fn condition(text: &str, profile: &Profile, steps: &mut Steps) -> Result<Step, String> {
+    meant(text, profile, steps, Meant::truth)
+}
+
+/// Makes the number `text` about assets of `profile` into steps.
+///
+/// # Errors
+/// When it is no number; says where, what was expected, and what was found.
+pub(crate) fn number(text: &str, profile: &Profile, steps: &mut Steps) -> Result<(Step, Option<Unit>), String> {
+    meant(text, profile, steps, Meant::number)
+}
+
+fn meant<T: Send>(
+    text: &str,
+    profile: &Profile,
+    steps: &mut Steps,
+    wanted: fn(Meant) -> Result<T, String>,
+) -> Result<T, String> {
+    if text.len() > BYTES_MAX {
+        return Err(format!("expected at most {BYTES_MAX} bytes, got {}", text.len()));
+    }
+    if depth(text) > DEPTH_MAX {
+        return Err(format!("expected at most {DEPTH_MAX} brackets and choices within one another"));
+    }
+    // The parser needs more stack for each bracket than a thread usually has for a few of them.
+    thread::scope(|scope| {
+        let reading = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || {
+            let parser = Parser::new().error_recovery_limit(1);
+            let parsed = parser.parse_with_source_info(text);
+            let (all, source) = parsed.map_err(|errors| match errors.errors.first() {
+                Some(error) => format!("column {}: {}", error.pos.1.max(1), error.msg),
+                None => "expected an expression".to_owned(),
+            })?;
+            let meant = Reader { profile, steps }.read(&all).map_err(|mistake| mistake.told(text, &all, &source))?;
+            wanted(meant)
+        });
+        let reading = reading.map_err(|error| format!("there is no thread to read it: {error}"))?;
+        reading.join().unwrap_or_else(|_| Err("expected an expression that can be read".to_owned()))
+    })
+}
+
+/// How deep the expression `text` is at most. The parser goes down by one call for each level, and many within.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for sign in text.chars() {
+        match sign {
+            '(' | '[' | '{' | '?' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+impl Mistake {
+    /// What is wrong with the part of `text`, which was read as `all`.
+    fn told(self, text: &str, all: &IdedExpr, source: &SourceInfo) -> String {
+        let span = parts(all).into_iter().find(|part| part.id == self.part).and_then(|part| {
+            let spans = parts(part).into_iter().filter_map(|part| source.offset_for(part.id));
+            spans.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)))
+        });
+        // Offsets count characters, and that of a function is where its parenthesis stands.
+        let part = span.map(|(start, stop)| {
+            let before: Vec<char> = text.chars().take(start as usize).collect();
+            let name = before.iter().rev().take_while(|sign| sign.is_ascii_alphanumeric() || **sign == '_').count();
+            let name = if text.chars().nth(start as usize) == Some('(') { name } else { 0 };
+            let count = (stop as usize + 1).saturating_sub(start as usize) + name;
+            text.chars().skip(start as usize - name).take(count.min(80)).collect::<String>()
+        });
+        match part.filter(|part| !part.trim().is_empty()) {
+            Some(part) => format!("at `{part}`: {}", self.problem),
+            None => self.problem,
+        }
+    }
+}
+
+/// `all` and what it is made of.
+fn parts(all: &IdedExpr) -> Vec<&IdedExpr> {
+    let mut found = vec![all];
+    let mut next = 0;
+    while let Some(part) = found.get(next) {
+        next += 1;
+        match &part.expr {
+            Expr::Call(call) => found.extend(call.target.as_deref().into_iter().chain(&call.args)),
+            Expr::List(list) => found.extend(&list.elements),
+            Expr::Select(select) => found.push(&select.operand),
+            _ => {}
+        }
+    }
+    found
+}
+
+impl Meant {
+    fn truth(self) -> Result<Step, String> {
+        match self.kind {
+            Kind::Truth => Ok(self.step),
+            Kind::Number(_) => Err("expected a condition, got a number".to_owned()),
+        }
+    }
+
+    fn number(self) -> Result<(Step, Option<Unit>), String> {
+        match self.kind {
+            Kind::Number(unit) => Ok((self.step, unit)),
+            Kind::Truth => Err("expected a number, got a condition".to_owned()),
+        }
+    }
+}
+
+struct Reader<'a> {
+    profile: &'a Profile,
+    steps: &'a mut Steps,
+}
+
+type Numbered = (Step, Option<Unit>);
+
+impl Reader<'_> {
+    fn add(&mut self, op: Op) -> Step {
+        self.steps.add(op)
+    }
+
+    fn read(&mut self, part: &IdedExpr) -> Outcome<Meant> {
+        let wrong = |problem: &str| Mistake { part: part.id, problem: problem.to_owned() };
+        match &part.expr {
+            Expr::Literal(literal) => match literal {
+                LiteralValue::Boolean(truth) => Ok(self.truth(Op::Truth(*truth.inner()))),
+                LiteralValue::Double(number) => Ok(self.constant(*number.inner())),
+                LiteralValue::Int(number) => Ok(self.constant(*number.inner() as f64)),
+                LiteralValue::UInt(number) => Ok(self.constant(*number.inner() as f64)),
+                _ => Err(wrong("a text can only be compared with a signal that says words")),
+            },
+            Expr::Ident(name) => self.signal(part.id, name),
+            Expr::Call(call) => self.call(part, call),
+            Expr::Select(_) => Err(wrong("expected the name of a signal without a dot")),
+            _ => Err(wrong("lists, maps and loops have no meaning here")),
+        }
+    }
+
+    fn constant(&mut self, number: f64) -> Meant {
+        Meant { step: self.add(Op::Number(Bits::of(number))), kind: Kind::Number(None) }
+    }
+
+    fn truth(&mut self, op: Op) -> Meant {
+        Meant { step: self.add(op), kind: Kind::Truth }
+    }
+
+    fn find(&self, part: u64, name: &str) -> Outcome<SignalIndex> {
+        self.profile.signal_index(name).ok_or_else(|| {
+            let near = self.profile.signals().iter().map(|signal| &*signal.id).min_by_key(|id| distance(id, name));
+            let hint =
+                near.filter(|id| distance(id, name) <= 3).map(|id| format!("; is it `{id}`?")).unwrap_or_default();
+            let profile = self.profile.id();
+            Mistake { part, problem: format!("the profile {profile} has no signal `{name}`{hint}") }
+        })
+    }
+
+    fn signal(&mut self, part: u64, name: &str) -> Outcome<Meant> {
+        let index = self.find(part, name)?;
+        let signal = self.profile.signal(index);
+        match signal.kind {
+            ValueKind::Number | ValueKind::Integer => {
+                let unit = self.unit_of(part, index)?;
+                Ok(Meant { step: self.add(Op::Signal(index)), kind: Kind::Number(Some(unit)) })
+            }
+            kind => {
+                let kind = kind.as_str();
+                let problem = match signal.kind {
+                    ValueKind::Text => format!("`{name}` says words: compare it with one, as in {name} == \"READY\""),
+                    ValueKind::Vector => {
+                        format!("`{name}` is a list: use min, max, mean, median, spread, size, argmin or argmax")
+                    }
+                    _ => format!("`{name}` is a {kind}, of which rules cannot speak"),
+                };
+                Err(Mistake { part, problem })
+            }
+        }
+    }
+
+    fn unit_of(&self, part: u64, index: SignalIndex) -> Outcome<Unit> {
+        let Some(unit) = &self.profile.signal(index).unit else { return Ok(Unit::one()) };
+        Unit::parse(unit).map_err(|problem| Mistake { part, problem })
+    }
+
+    fn number(&mut self, part: &IdedExpr) -> Outcome<Numbered> {
+        self.read(part)?.number().map_err(|problem| Mistake { part: part.id, problem })
+    }
+
+    fn condition(&mut self, part: &IdedExpr) -> Outcome<Step> {
+        self.read(part)?.truth().map_err(|problem| Mistake { part: part.id, problem })
+    }
+
+    fn call(&mut self, part: &IdedExpr, call: &CallExpr) -> Outcome<Meant> {
+        if call.target.is_some() {
+            let problem = format!("write {}(…) with what it is about in parentheses", call.func_name);
+            return Err(Mistake { part: part.id, problem });
+        }
+        match (call.func_name.as_str(), &call.args[..]) {
+            (operators::LOGICAL_AND, [a, b]) => self.both(a, b, Op::And),
+            (operators::LOGICAL_OR, [a, b]) => self.both(a, b, Op::Or),
+            (operators::LOGICAL_NOT, [a]) => {
+                let of = self.condition(a)?;
+                Ok(self.truth(Op::Not(of)))
+            }
+            (operators::CONDITIONAL, [a, b, c]) => {
+                let condition = self.condition(a)?;
+                let (b, c, unit) = self.alike(part.id, b, c)?;
+                Ok(Meant { step: self.add(Op::Choice(condition, b, c)), kind: Kind::Number(unit) })
+            }
+            (operators::EQUALS, [a, b]) => self.equals(part, a, b),
+            (operators::NOT_EQUALS, [a, b]) => {
+                let equals = self.equals(part, a, b)?.step;
+                Ok(self.truth(Op::Not(equals)))
+            }
+            (operators::IN, [a, b]) => self.is_one_of(part, a, b),
+            (operators::LESS, [a, b]) => self.compare(part, a, b, Op::IsLess),
+            (operators::LESS_EQUALS, [a, b]) => self.compare(part, a, b, Op::IsLessOrEqual),
+            (operators::GREATER, [a, b]) => self.compare(part, b, a, Op::IsLess),
+            (operators::GREATER_EQUALS, [a, b]) => self.compare(part, b, a, Op::IsLessOrEqual),
+            (operators::ADD, [a, b]) => self.sum(part, a, b, false),
+            (operators::SUBSTRACT, [a, b]) => self.sum(part, a, b, true),
+            (operators::MULTIPLY, [a, b]) => self.product(part, a, b, 1),
+            (operators::DIVIDE, [a, b]) => self.product(part, a, b, -1),
+            (operators::NEGATE, [a]) => {
+                let (of, unit) = self.number(a)?;
+                let (factor, offset) = (Bits::of(-1.0), Bits::of(0.0));
+                Ok(Meant { step: self.add(Op::Scaled { of, factor, offset }), kind: Kind::Number(unit) })
+            }
+            (name, arguments) => self.function(part, name, arguments),
+        }
+    }
+
+    fn both(&mut self, a: &IdedExpr, b: &IdedExpr, op: fn(Step, Step) -> Op) -> Outcome<Meant> {
+        let (a, b) = (self.condition(a)?, self.condition(b)?);
+        Ok(self.truth(op(a, b)))
+    }
+
+    /// Two numbers in the same unit: that of the first one, or of the other where the first has none.
+    fn alike(&mut self, part: u64, a: &IdedExpr, b: &IdedExpr) -> Outcome<(Step, Step, Option<Unit>)> {
+        let ((a, unit_a), (b, unit_b)) = (self.number(a)?, self.number(b)?);
+        self.in_one_unit(part, (a, unit_a), (b, unit_b))
+    }
+
+    fn in_one_unit(&mut self, part: u64, a: Numbered, b: Numbered) -> Outcome<(Step, Step, Option<Unit>)> {
+        match (a, b) {
+            ((a, Some(to)), (b, Some(from))) => {
+                if !from.measures_as(&to) {
+                    let problem = format!("{to} and {from} measure different things, and cannot be compared or added");
+                    return Err(Mistake { part, problem });
+                }
+                let (factor, offset) = from.to(&to);
+                let b = if (factor, offset) == (1.0, 0.0) {
+                    b
+                } else {
+                    self.add(Op::Scaled { of: b, factor: Bits::of(factor), offset: Bits::of(offset) })
+                };
+                Ok((a, b, Some(to)))
+            }
+            ((a, unit_a), (b, unit_b)) => Ok((a, b, unit_a.or(unit_b))),
+        }
+    }
+
+    fn compare(&mut self, part: &IdedExpr, a: &IdedExpr, b: &IdedExpr, op: fn(Step, Step) -> Op) -> Outcome<Meant> {
+        let (a, b, _) = self.alike(part.id, a, b)?;
+        Ok(self.truth(op(a, b)))
+    }
+
+    fn sum(&mut self, part: &IdedExpr, a: &IdedExpr, b: &IdedExpr, is_difference: bool) -> Outcome<Meant> {
+        let ((a, unit_a), (b, unit_b)) = (self.number(a)?, self.number(b)?);
+        let points = [&unit_a, &unit_b].map(|unit| unit.as_ref().is_some_and(Unit::is_point));
+        let op = if is_difference { Op::Difference } else { Op::Sum };
+        let (a, b, unit) = match (points, unit_a, unit_b) {
+            // A point and a distance from it.
+            ([true, false], Some(point), distance) => {
+                let difference = point.difference();
+                let (_, b, _) = self.in_one_unit(part.id, (a, Some(difference)), (b, distance))?;
+                (a, b, Some(point))
+            }
+            ([true, true], Some(one), other) if is_difference => {
+                let (a, b, unit) = self.in_one_unit(part.id, (a, Some(one)), (b, other))?;
+                (a, b, unit.map(|unit| unit.difference()))
+            }
+            ([false, false], unit_a, unit_b) => self.in_one_unit(part.id, (a, unit_a), (b, unit_b))?,
+            _ => {
+                let problem = "of two temperatures only the difference makes sense".to_owned();
+                return Err(Mistake { part: part.id, problem });
+            }
+        };
+        Ok(Meant { step: self.add(op(a, b)), kind: Kind::Number(unit) })
+    }
+
+    fn product(&mut self, part: &IdedExpr, a: &IdedExpr, b: &IdedExpr, sign: i8) -> Outcome<Meant> {
+        let ((a, unit_a), (b, unit_b)) = (self.number(a)?, self.number(b)?);
+        if let (-1, Op::Number(number)) = (sign, &self.steps.ops()[b as usize])
+            && number.number() == 0.0
+        {
+            return Err(Mistake { part: part.id, problem: "this divides by zero".to_owned() });
+        }
+        let unit = match (unit_a, unit_b) {
+            (None, None) => None,
+            (a, b) => {
+                let (a, b) = (a.unwrap_or_else(Unit::one), b.unwrap_or_else(Unit::one));
+                Some(a.times(&b, sign).map_err(|problem| Mistake { part: part.id, problem })?)
+            }
+        };
+        let op = if sign < 0 { Op::Quotient(a, b) } else { Op::Product(a, b) };
+        Ok(Meant { step: self.add(op), kind: Kind::Number(unit) })
+    }
+
+    /// The signal that says words, if `part` is the name of one.
+    fn words_of(&self, part: &IdedExpr) -> Option<SignalIndex> {
+        let Expr::Ident(name) = &part.expr else { return None };
+        let index = self.profile.signal_index(name)?;
+        (self.profile.signal(index).kind == ValueKind::Text).then_some(index)
+    }
+
+    fn equals(&mut self, part: &IdedExpr, a: &IdedExpr, b: &IdedExpr) -> Outcome<Meant> {
+        let word = |part: &IdedExpr| match &part.expr {
+            Expr::Literal(LiteralValue::String(word)) => Some(Box::<str>::from(word.inner())),
+            _ => None,
+        };
+        match (self.words_of(a), word(b), self.words_of(b), word(a)) {
+            (Some(signal), Some(word), ..) | (.., Some(signal), Some(word)) => {
+                Ok(self.truth(Op::IsOneOf { signal, words: Box::new([word]) }))
+            }
+            _ => self.compare(part, a, b, Op::IsEqual),
+        }
+    }
+
+    fn is_one_of(&mut self, part: &IdedExpr, a: &IdedExpr, b: &IdedExpr) -> Outcome<Meant> {
+        let wrong = |problem: &str| Mistake { part: part.id, problem: problem.to_owned() };
+        let Expr::List(list) = &b.expr else { return Err(wrong("expected a list in brackets behind `in`")) };
+        if list.elements.is_empty() {
+            return Err(wrong("expected a list that is not empty"));
+        }
+        let Some(signal) = self.words_of(a) else {
+            let mut any = None;
+            for element in &list.elements {
+                let equals = self.compare(part, a, element, Op::IsEqual)?.step;
+                any = Some(any.map_or(equals, |any| self.add(Op::Or(any, equals))));
+            }
+            return Ok(Meant { step: any.expect("it is not empty"), kind: Kind::Truth });
+        };
+        let word = |element: &IdedExpr| match &element.expr {
+            Expr::Literal(LiteralValue::String(word)) => Ok(Box::<str>::from(word.inner())),
+            _ => Err(Mistake { part: element.id, problem: "expected a word in quotes".to_owned() }),
+        };
+        let mut words = list.elements.iter().map(word).collect::<Outcome<Vec<_>>>()?;
+        words.sort();
+        Ok(self.truth(Op::IsOneOf { signal, words: words.into() }))
+    }
+
+    fn function(&mut self, part: &IdedExpr, name: &str, arguments: &[IdedExpr]) -> Outcome<Meant> {
+        let wrong = |problem: String| Mistake { part: part.id, problem };
+        match (name, arguments) {
+            ("unit", [number, unit]) => {
+                let (step, known) = self.number(number)?;
+                if known.is_some() {
+                    return Err(wrong("unit: expected a number without a unit".to_owned()));
+                }
+                let unit = Unit::parse(&text(unit)?).map_err(wrong)?;
+                Ok(Meant { step, kind: Kind::Number(Some(unit)) })
+            }
+            ("abs", [a]) => {
+                let (of, unit) = self.number(a)?;
+                Ok(Meant { step: self.add(Op::Magnitude(of)), kind: Kind::Number(unit) })
+            }
+            ("is_known", [a]) => {
+                let of = self.read(a)?.step;
+                Ok(self.truth(Op::IsKnown(of)))
+            }
+            ("bit", [a, bit]) => {
+                let (of, _) = self.number(a)?;
+                let bit = literal(bit).filter(|bit| (0.0..53.0).contains(bit) && bit.fract() == 0.0);
+                let bit = bit.ok_or_else(|| wrong("bit: expected its number from 0 to 52".to_owned()))?;
+                Ok(self.truth(Op::Bit { of, bit: bit as u8 }))
+            }
+            ("min" | "max" | "mean" | "median" | "spread" | "size" | "argmin" | "argmax", [a]) => {
+                self.of_list(part, name, a)
+            }
+            ("min" | "max", [a, rest @ ..]) if !rest.is_empty() => {
+                let mut all = self.number(a)?;
+                for one in rest {
+                    let one = self.number(one)?;
+                    let (a, b, unit) = self.in_one_unit(part.id, all, one)?;
+                    let op = if name == "min" { Op::Lesser(a, b) } else { Op::Greater(a, b) };
+                    all = (self.add(op), unit);
+                }
+                Ok(Meant { step: all.0, kind: Kind::Number(all.1) })
+            }
+            ("previous", [a]) => {
+                let (of, unit) = self.number(a)?;
+                Ok(Meant { step: self.add(Op::Previous(of)), kind: Kind::Number(unit) })
+            }
+            ("rate", [a]) => {
+                let (of, unit) = self.number(a)?;
+                let unit = unit.unwrap_or_else(Unit::one).difference();
+                let unit = unit.times(&Unit::second(), -1).map_err(wrong)?;
+                Ok(Meant { step: self.add(Op::Rate(of)), kind: Kind::Number(Some(unit)) })
+            }
+            ("lasts", [a]) => {
+                let of = self.condition(a)?;
+                Ok(Meant { step: self.add(Op::Lasts(of)), kind: Kind::Number(Some(Unit::second())) })
+            }
+            ("mean_over" | "min_over" | "max_over" | "change_over" | "times_over", [a, window]) => {
+                self.over_time(part, name, a, window)
+            }
+            _ => Err(wrong(format!(
+                "`{name}` of {} is not known: expected unit, abs, is_known, bit, min, max, mean, median, spread, size, argmin, \
+                 argmax, previous, rate, lasts, mean_over, min_over, max_over, change_over or times_over",
+                arguments.len()
+            ))),
+        }
+    }
+
+    fn of_list(&mut self, part: &IdedExpr, name: &str, list: &IdedExpr) -> Outcome<Meant> {
+        let wrong = |problem: String| Mistake { part: part.id, problem };
+        let Expr::Ident(id) = &list.expr else {
+            return Err(wrong(format!("{name}: expected a signal that is a list")));
+        };
+        let signal = self.find(list.id, id)?;
+        if self.profile.signal(signal).kind != ValueKind::Vector {
+            let kind = self.profile.signal(signal).kind.as_str();
+            return Err(wrong(format!("{name}: expected a signal that is a list, `{id}` is a {kind}")));
+        }
+        let unit = self.unit_of(list.id, signal)?;
+        let (of, unit) = match name {
+            "min" => (OfList::Least, unit),
+            "max" => (OfList::Most, unit),
+            "mean" => (OfList::Mean, unit),
+            "median" => (OfList::Median, unit),
+            "spread" => (OfList::Spread, unit.difference()),
+            "size" => (OfList::Size, Unit::one()),
+            "argmin" => (OfList::PlaceOfLeast, Unit::one()),
+            _ => (OfList::PlaceOfMost, Unit::one()),
+        };
+        Ok(Meant { step: self.add(Op::List { signal, of }), kind: Kind::Number(Some(unit)) })
+    }
+
+    fn over_time(&mut self, part: &IdedExpr, name: &str, a: &IdedExpr, window: &IdedExpr) -> Outcome<Meant> {
+        let text = text(window)?;
+        let span = duration(&text).filter(|span| !span.is_zero() && span.as_secs_f64() <= WINDOW_MAX_SECS);
+        let span = span.ok_or_else(|| Mistake {
+            part: part.id,
+            problem: format!("{name}: expected a stretch of time of at most 31 days, such as \"5min\", got \"{text}\""),
+        })?;
+        let nanos = span.as_nanos() as i64;
+        if name == "times_over" {
+            let of = self.condition(a)?;
+            let step = self.add(Op::OverTime { of, what: OverTime::Times, nanos });
+            return Ok(Meant { step, kind: Kind::Number(Some(Unit::one())) });
+        }
+        let (of, unit) = self.number(a)?;
+        let (what, unit) = match name {
+            "mean_over" => (OverTime::Mean, unit),
+            "min_over" => (OverTime::Least, unit),
+            "max_over" => (OverTime::Most, unit),
+            _ => (OverTime::Change, unit.map(|unit| unit.difference())),
+        };
+        Ok(Meant { step: self.add(Op::OverTime { of, what, nanos }), kind: Kind::Number(unit) })
+    }
+}
+
+fn text(part: &IdedExpr) -> Outcome<String> {
+    match &part.expr {
+        Expr::Literal(LiteralValue::String(text)) => Ok(text.inner().to_owned()),
+        _ => Err(Mistake { part: part.id, problem: "expected a text in quotes".to_owned() }),
+    }
+}
+
+fn literal(part: &IdedExpr) -> Option<f64> {
+    match &part.expr {
+        Expr::Literal(LiteralValue::Int(number)) => Some(*number.inner() as f64),
+        Expr::Literal(LiteralValue::Double(number)) => Some(*number.inner()),
+        _ => None,
+    }
+}
+
+/// How many signs have to be changed, added or left out to make one name of another.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (place, sign) in a.chars().take(64).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], place + 1);
+        for (column, other) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(sign != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[b.len()]
+}

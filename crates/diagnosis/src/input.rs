@@ -1,0 +1,269 @@
+//! Batches as steps see them: for each row and signal the value that counts then, where there is one that can be trusted. Of frames
+//! that is what the row says; of changes, what was said last. Knows nothing of rules.
+
+use std::collections::HashMap;
+
+use model::{Changes, Column, Frames, Profile, Quality, Rows, SignalIndex, Timestamp, Value, Vectors};
+
+use crate::steps::OfList;
+
+/// An asset, by the number that the engine has given it.
+pub(crate) type AssetNumber = u32;
+
+/// What one signal of one asset said last.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) enum Last {
+    #[default]
+    Unknown,
+    Number(f64),
+    Text(Box<str>),
+    List(Box<[f64]>),
+}
+
+/// Rows, and the order in which they count.
+pub(crate) struct Input<'a> {
+    pub(crate) profile: &'a Profile,
+    /// Whose each row is.
+    pub(crate) assets: Vec<AssetNumber>,
+    /// Of which time each row is.
+    pub(crate) times: Vec<Timestamp>,
+    /// The rows as they came in; those that came in together by asset and time.
+    pub(crate) order: Vec<usize>,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    Frames(&'a Frames),
+    /// Of each signal that is asked for, what counts in each row.
+    Changes(HashMap<SignalIndex, Vec<Last>>),
+}
+
+/// Rows as they were handed over.
+pub(crate) struct Handed<'a> {
+    pub(crate) profile: &'a Profile,
+    pub(crate) rows: &'a Rows,
+    /// When each came in; left out, all at once.
+    pub(crate) received: Option<&'a [Timestamp]>,
+    /// The numbers of the assets that the rows speak of.
+    pub(crate) numbers: Vec<AssetNumber>,
+}
+
+impl<'a> Handed<'a> {
+    /// The rows as steps see them. `last` is what was said of `signals` before, and is brought up to date by what is not older
+    /// than the `newest` that is known of its asset.
+    pub(crate) fn input(
+        &self,
+        signals: &[SignalIndex],
+        last: &mut HashMap<(AssetNumber, SignalIndex), Last>,
+        newest: &[Timestamp],
+    ) -> Input<'a> {
+        match self.rows {
+            Rows::Frames(frames) => {
+                let assets = self.assets(&frames.asset);
+                let order = self.order(&assets, &frames.time, &frames.sequence);
+                let values = Values::Frames(frames);
+                Input { profile: self.profile, assets, times: frames.time.clone(), order, values }
+            }
+            Rows::Changes(changes) => self.of_changes(changes, signals, last, newest),
+        }
+    }
+
+    fn assets(&self, places: &[u16]) -> Vec<AssetNumber> {
+        places.iter().map(|place| self.numbers[usize::from(*place)]).collect()
+    }
+
+    fn received(&self, row: usize) -> Timestamp {
+        self.received.map_or(Timestamp::MIN, |received| received[row])
+    }
+
+    fn order(&self, assets: &[AssetNumber], times: &[Timestamp], sequences: &[u32]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..times.len()).collect();
+        order.sort_by_key(|row| (self.received(*row), assets[*row], times[*row], sequences[*row]));
+        order
+    }
+
+    /// A row for each time at which something was said.
+    fn of_changes(
+        &self,
+        changes: &Changes,
+        signals: &[SignalIndex],
+        last: &mut HashMap<(AssetNumber, SignalIndex), Last>,
+        newest: &[Timestamp],
+    ) -> Input<'a> {
+        let assets = self.assets(&changes.asset);
+        let order = self.order(&assets, &changes.time, &changes.sequence);
+        let mut columns: HashMap<SignalIndex, Vec<Last>> = signals.iter().map(|signal| (*signal, Vec::new())).collect();
+        let mut newest: HashMap<AssetNumber, Timestamp> =
+            self.numbers.iter().map(|asset| (*asset, newest[*asset as usize])).collect();
+        let (mut of_rows, mut times) = (Vec::new(), Vec::new());
+        let key = |row: &usize| (self.received(*row), assets[*row], changes.time[*row]);
+        for together in order.chunk_by(|one, other| key(one) == key(other)) {
+            let (_, asset, time) = key(&together[0]);
+            let newest = newest.entry(asset).or_insert(time);
+            // What is late says nothing of now.
+            for row in together.iter().filter(|_| time >= *newest) {
+                if columns.contains_key(&changes.signal[*row]) {
+                    last.insert((asset, changes.signal[*row]), said(self.profile, changes, *row));
+                }
+            }
+            *newest = (*newest).max(time);
+            of_rows.push(asset);
+            times.push(time);
+            for (signal, column) in &mut columns {
+                column.push(last.get(&(asset, *signal)).cloned().unwrap_or_default());
+            }
+        }
+        let order = (0..times.len()).collect();
+        Input { profile: self.profile, assets: of_rows, times, order, values: Values::Changes(columns) }
+    }
+}
+
+impl Input<'_> {
+    pub(crate) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// The physical values of `signal`, NaN where there is none to be trusted.
+    pub(crate) fn numbers(&self, signal: SignalIndex) -> Vec<f64> {
+        match &self.values {
+            Values::Changes(columns) => {
+                let number = |last: &Last| if let Last::Number(number) = last { *number } else { f64::NAN };
+                columns
+                    .get(&signal)
+                    .map_or_else(|| vec![f64::NAN; self.len()], |column| column.iter().map(number).collect())
+            }
+            Values::Frames(frames) => {
+                let scale = self.profile.signal(signal).scale;
+                let mut numbers: Vec<f64> = match &frames.columns[usize::from(signal)] {
+                    Column::Integers(rows) => {
+                        rows.iter().map(|raw| raw.map_or(f64::NAN, |raw| scale.physical(raw))).collect()
+                    }
+                    Column::Numbers(rows) => rows.iter().map(|number| number.unwrap_or(f64::NAN)).collect(),
+                    _ => vec![f64::NAN; self.len()],
+                };
+                for row in exceptions(frames, signal) {
+                    numbers[row] = f64::NAN;
+                }
+                numbers
+            }
+        }
+    }
+
+    /// For each row whether `signal` says one of `words`, if it says anything.
+    pub(crate) fn is_one_of(&self, signal: SignalIndex, words: &[Box<str>]) -> Vec<Option<bool>> {
+        let is = |text: &str| words.iter().any(|word| **word == *text);
+        match &self.values {
+            Values::Changes(columns) => {
+                let said = |last: &Last| if let Last::Text(text) = last { Some(is(text)) } else { None };
+                columns.get(&signal).map_or_else(|| vec![None; self.len()], |column| column.iter().map(said).collect())
+            }
+            Values::Frames(frames) => {
+                let Column::Texts(rows) = &frames.columns[usize::from(signal)] else { return vec![None; self.len()] };
+                let mut said: Vec<Option<bool>> = rows.iter().map(|text| text.as_deref().map(is)).collect();
+                for row in exceptions(frames, signal) {
+                    said[row] = None;
+                }
+                said
+            }
+        }
+    }
+
+    /// For each row what becomes of the elements of the list `signal`; those without a value are passed over.
+    pub(crate) fn lists(&self, signal: SignalIndex, of: OfList) -> Vec<f64> {
+        match &self.values {
+            Values::Changes(columns) => {
+                let number = |last: &Last| match last {
+                    Last::List(elements) => of_list(elements.iter().copied().enumerate(), of),
+                    _ => f64::NAN,
+                };
+                columns
+                    .get(&signal)
+                    .map_or_else(|| vec![f64::NAN; self.len()], |column| column.iter().map(number).collect())
+            }
+            Values::Frames(frames) => {
+                let Column::Vectors(rows) = &frames.columns[usize::from(signal)] else {
+                    return vec![f64::NAN; self.len()];
+                };
+                let scale = self.profile.signal(signal).scale;
+                let number = |row: usize| {
+                    let elements = rows.row(row).unwrap_or_default().iter().enumerate();
+                    let known = elements.filter(|(_, raw)| **raw != Vectors::MISSING);
+                    of_list(known.map(|(place, raw)| (place, scale.physical(*raw))), of)
+                };
+                let mut numbers: Vec<f64> = (0..self.len()).map(number).collect();
+                for row in exceptions(frames, signal) {
+                    numbers[row] = f64::NAN;
+                }
+                numbers
+            }
+        }
+    }
+}
+
+/// The rows in which `signal` as a whole is not to be trusted.
+fn exceptions(frames: &Frames, signal: SignalIndex) -> impl Iterator<Item = usize> {
+    let of_all =
+        frames.exceptions.iter().filter(move |exception| exception.signal == signal && exception.element.is_none());
+    of_all.map(|exception| exception.row as usize)
+}
+
+fn said(profile: &Profile, changes: &Changes, row: usize) -> Last {
+    if changes.quality[row] != Quality::Good {
+        return Last::Unknown;
+    }
+    let scale = profile.signal(changes.signal[row]).scale;
+    match &changes.value[row] {
+        Value::Number(number) => Last::Number(*number),
+        Value::Integer(raw) => Last::Number(scale.physical(*raw)),
+        Value::Text(text) => Last::Text(text.clone()),
+        Value::Vector(elements) => Last::List(elements.clone()),
+        Value::Integers(raw) => {
+            let physical = |raw: &i64| if *raw == Vectors::MISSING { f64::NAN } else { scale.physical(*raw) };
+            Last::List(raw.iter().map(physical).collect())
+        }
+        Value::Absent | Value::Entries(_) | Value::Condition(_) => Last::Unknown,
+    }
+}
+
+/// What becomes of elements with their places; NaN if there are none.
+fn of_list(elements: impl Iterator<Item = (usize, f64)>, of: OfList) -> f64 {
+    let known = elements.filter(|(_, value)| !value.is_nan());
+    match of {
+        OfList::Size => known.count() as f64,
+        OfList::Median => {
+            let mut values: Vec<f64> = known.map(|(_, value)| value).collect();
+            let count = values.len();
+            if count == 0 {
+                return f64::NAN;
+            }
+            let (below, middle, _) = values.select_nth_unstable_by(count / 2, f64::total_cmp);
+            let lower = below.iter().copied().max_by(f64::total_cmp).filter(|_| count.is_multiple_of(2));
+            lower.map_or(*middle, |lower| (lower + *middle) / 2.0)
+        }
+        _ => {
+            let (mut count, mut sum) = (0_u32, 0.0);
+            let (mut least, mut most) = ((0, f64::INFINITY), (0, f64::NEG_INFINITY));
+            for (place, value) in known {
+                count += 1;
+                sum += value;
+                if value < least.1 {
+                    least = (place, value);
+                }
+                if value > most.1 {
+                    most = (place, value);
+                }
+            }
+            if count == 0 {
+                return f64::NAN;
+            }
+            match of {
+                OfList::Least => least.1,
+                OfList::Most => most.1,
+                OfList::Spread => most.1 - least.1,
+                OfList::PlaceOfLeast => (least.0 + 1) as f64,
+                OfList::PlaceOfMost => (most.0 + 1) as f64,
+                _ => sum / f64::from(count),
+            }
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Rules about made-up vans, run over what these say. Must not know how expressions are computed.
+
+use std::slice;
+use std::sync::Arc;
+
+use model::{
+    AssetId, Batch, Changes, Column, FrameException, Frames, Observation, Profile, Quality, Scale, Shape, Signal,
+    Timestamp, Value, ValueKind, Vectors,
+};
+
+use super::*;
+
+/// A rule about vans; what stands behind `when` is the rest of it.
+fn rule_text(id: &str, when: &str, more: &str) -> String {
+    let both = "{ zh = \"一\", en = \"one\" }";
+    format!(
+        "[[rule]]\nid = \"{id}\"\nversion = 1\nprofile = \"van\"\npriority = \"high\"\ntitle = {both}\nadvice = {both}\n\
+         rationale = {both}\nsource = \"a test\"\nwhen = '{when}'\n{more}\n"
+    )
+}
+
+fn rules(text: &str) -> Vec<Rule> {
+    read("van.toml", text).unwrap().into_iter().map(|rule| rule.unwrap()).collect()
+}
+
+fn van(shape: Shape) -> Arc<Profile> {
+    let scaled = |id: &str, unit: &str, divisor: f64| {
+        let mut signal = Signal::new(id, &format!("test:{id}"), ValueKind::Integer).with_unit(unit);
+        signal.scale.divisor = divisor;
+        signal
+    };
+    let mut cells = Signal::new("cells", "test:cells", ValueKind::Vector).with_unit("V");
+    cells.scale = Scale { divisor: 1_000.0, offset: 0.0 };
+    let signals = vec![
+        scaled("speed", "km/h", 10.0),
+        scaled("engine_speed", "/min", 1.0),
+        scaled("soc", "%", 1.0),
+        scaled("inside", "Cel", 1.0),
+        scaled("outside", "Cel", 1.0),
+        Signal::new("mode", "test:mode", ValueKind::Text),
+        cells,
+    ];
+    Arc::new(Profile::new("van", shape, signals).unwrap())
+}
+
+fn second(seconds: i64) -> Timestamp {
+    Timestamp::from_nanos(seconds * 1_000_000_000)
+}
+
+/// What a van says at a second: speed in tenths, and its cells in millivolts.
+#[derive(Clone)]
+struct Said(u32, i64, Option<i64>, Vec<i64>);
+
+fn speed(second: i64, speed: i64) -> Said {
+    Said(1, second, Some(speed), vec![3_600, 3_601, 3_602])
+}
+
+fn frames(said: &[Said]) -> Batch {
+    let assets: Vec<AssetId> = (1..=3).map(|number| format!("vehicle/V{number}").parse().unwrap()).collect();
+    let mut cells = Vectors::default();
+    said.iter().for_each(|said| cells.push(Some(said.3.iter().copied())));
+    let exceptions = said.iter().enumerate().filter(|(_, said)| said.2.is_none());
+    let exceptions = exceptions.map(|(row, _)| FrameException {
+        row: row as u32,
+        signal: 0,
+        quality: Quality::Invalid,
+        element: None,
+    });
+    let all = |value: i64| Column::Integers(vec![Some(value); said.len()]);
+    let frames = Frames {
+        assets,
+        asset: said.iter().map(|said| said.0 as u16 - 1).collect(),
+        time: said.iter().map(|said| second(said.1)).collect(),
+        sequence: vec![0; said.len()],
+        columns: vec![
+            Column::Integers(said.iter().map(|said| said.2).collect()),
+            all(1_200),
+            all(50),
+            all(30),
+            all(20),
+            Column::Texts(vec![Some("DRIVE".into()); said.len()]),
+            Column::Vectors(cells),
+        ],
+        exceptions: exceptions.collect(),
+    };
+    Batch::frames(van(Shape::Frames), second(1_000_000), frames)
+}
+
+/// What `rules` say of `said`: rule, asset, second, whether it is raised.
+fn events(rules: &str, said: &[Said]) -> Vec<String> {
+    let mut engine = Engine::new(self::rules(rules));
+    let events = engine.take(&frames(said));
+    assert_eq!(engine.problems(), []);
+    events.iter().map(told).collect()
+}
+
+fn told(event: &Event) -> String {
+    let sign = if event.what == What::Raised { '+' } else { '-' };
+    let shows: Vec<String> =
+        event.shows.iter().map(|shown| format!(" {}={:.3}{}", shown.name, shown.value, shown.unit)).collect();
+    let seconds = event.time.nanos() / 1_000_000_000;
+    format!("{sign}{} {} {seconds}{}", event.rule.id, event.asset, shows.concat())
+}
+
+#[test]
+fn an_alarm_is_raised_and_returns_with_what_it_shows() {
+    let more = "shows = { now = \"speed\", weakest = \"argmin(cells)\" }";
+    let rules = rule_text("fast", "speed > unit(25, \"m/s\")", more);
+    let said = [speed(0, 899), speed(1, 901), speed(2, 950), speed(3, 900), speed(4, 901)];
+    assert_eq!(
+        events(&rules, &said),
+        [
+            "+fast vehicle/V1 1 now=90.100km/h weakest=1.0001",
+            "-fast vehicle/V1 3 now=90.000km/h weakest=1.0001",
+            "+fast vehicle/V1 4 now=90.100km/h weakest=1.0001",
+        ]
+    );
+}
+
+#[test]
+fn delays_and_hysteresis_keep_it_calm() {
+    let calm = rule_text("fast", "speed > 90", "clear = \"speed < 80\"\non_delay = \"10s\"\noff_delay = \"5s\"");
+    let said: Vec<Said> = [
+        (0, 950), // pending
+        (5, 890), // over before its time
+        (10, 950),
+        (20, 950), // raised
+        (25, 850), // not clear yet
+        (30, 790),
+        (32, 850), // not over after all
+        (40, 790),
+        (45, 790), // returned
+    ]
+    .map(|(second, value)| speed(second, value))
+    .into();
+    assert_eq!(events(&calm, &said), ["+fast vehicle/V1 20", "-fast vehicle/V1 45"]);
+}
+
+#[test]
+fn what_is_not_known_raises_nothing_and_ends_nothing() {
+    let rules = rule_text("fast", "speed > 90", "");
+    let unknown = |second| Said(1, second, None, Vec::new());
+    let said = [unknown(0), speed(1, 950), unknown(2), unknown(3), speed(4, 100)];
+    assert_eq!(events(&rules, &said), ["+fast vehicle/V1 1", "-fast vehicle/V1 4"]);
+    let rules = rule_text("silent", "!is_known(speed) && (true || speed > 1)", "");
+    assert_eq!(events(&rules, &[unknown(0), speed(1, 0)]), ["+silent vehicle/V1 0", "-silent vehicle/V1 1"]);
+    let rules = rule_text("never", "speed / (soc - 50) > 0 || speed > 1000", "");
+    assert_eq!(events(&rules, &[speed(0, 100)]), Vec::<String>::new());
+}
+
+#[test]
+fn assets_do_not_disturb_one_another_and_can_be_chosen() {
+    let rules = rule_text("any", "speed > 90", "") + &rule_text("one", "speed > 90", "assets = \"vehicle/*2\"");
+    let at = |asset, second, value| Said(asset, second, Some(value), Vec::new());
+    let said = [at(1, 0, 950), at(2, 0, 950), at(1, 1, 0), at(3, 5, 950), at(2, 6, 0)];
+    assert_eq!(
+        events(&rules, &said),
+        [
+            "+any vehicle/V1 0",
+            "-any vehicle/V1 1",
+            "+any vehicle/V2 0",
+            "+one vehicle/V2 0",
+            "-any vehicle/V2 6",
+            "-one vehicle/V2 6",
+            "+any vehicle/V3 5",
+        ]
+    );
+}
+
+#[test]
+fn lists_and_the_past_can_be_asked_about() {
+    let cells = |second, low| Said(1, second, Some(0), vec![3_600, 3_600, low, 3_604, Vectors::MISSING]);
+    let said = [cells(0, 3_600), cells(10, 3_590), cells(20, 3_570), cells(90, 3_569)];
+    let shows = "shows = { cell = \"argmin(cells)\", lag = \"median(cells) - min(cells)\", size = \"size(cells)\" }";
+    assert_eq!(
+        events(&rule_text("weak", "median(cells) - min(cells) > unit(20, \"mV\")", shows), &said),
+        ["+weak vehicle/V1 20 cell=3.0001 lag=0.030V size=4.0001"]
+    );
+    assert_eq!(events(&rule_text("falls", "rate(min(cells)) < unit(-1.5, \"mV/s\")", ""), &said).len(), 2);
+    assert_eq!(
+        events(&rule_text("fell", "change_over(min(cells), \"1min\") < unit(-15, \"mV\")", ""), &said),
+        ["+fell vehicle/V1 20", "-fell vehicle/V1 90"]
+    );
+    assert_eq!(
+        events(&rule_text("long", "lasts(min(cells) < 3.6) >= unit(1, \"min\")", ""), &said),
+        ["+long vehicle/V1 90"]
+    );
+    assert_eq!(events(&rule_text("warm", "inside - outside > 9", ""), &said), ["+warm vehicle/V1 0"]);
+    assert_eq!(
+        events(&rule_text("mode", "mode in [\"DRIVE\", \"PARK\"] && mode != \"PARK\"", ""), &said),
+        ["+mode vehicle/V1 0"]
+    );
+}
+
+#[test]
+fn what_is_late_is_counted_and_changes_nothing() {
+    let mut engine = Engine::new(rules(&rule_text("fast", "speed > 90", "")));
+    let events: Vec<Event> = [speed(10, 950), speed(5, 0), speed(11, 950)]
+        .iter()
+        .flat_map(|said| engine.take(&frames(slice::from_ref(said))))
+        .collect();
+    assert_eq!(events.iter().map(told).collect::<Vec<_>>(), ["+fast vehicle/V1 10"]);
+    assert_eq!(engine.late(), 1);
+}
+
+#[test]
+fn however_rows_are_handed_over_the_events_are_the_same() {
+    let rules = rule_text("fast", "mean_over(speed, \"30s\") > 60 && rate(speed) > 0", "on_delay = \"2s\"")
+        + &rule_text("often", "times_over(speed > 90, \"1min\") >= 3", "off_delay = \"10s\"")
+        + &rule_text("before", "previous(speed) > 95", "");
+    // Batches of up to nine rows, in which some come late.
+    let said: Vec<Said> = (0..600_i64)
+        .map(|row| Said(1 + (row % 3) as u32, row / 3 - (row % 17) / 16 * 5, Some((row * 7_919) % 1_000), Vec::new()))
+        .collect();
+    let mut batches: Vec<&[Said]> = Vec::new();
+    let mut rest = said.as_slice();
+    while !rest.is_empty() {
+        let (batch, others) = rest.split_at((batches.len() * 5 % 9 + 1).min(rest.len()));
+        batches.push(batch);
+        rest = others;
+    }
+    let mut engine = Engine::new(self::rules(&rules));
+    let live: Vec<String> =
+        batches.iter().flat_map(|said| engine.take(&frames(said))).map(|event| told(&event)).collect();
+    assert!(live.len() > 30 && engine.late() > 5, "{} {}", live.len(), engine.late());
+    // All at once, vehicle by vehicle, in the order of time, as a store has them.
+    let received = batches.iter().enumerate().flat_map(|(number, said)| vec![second(number as i64); said.len()]);
+    let mut kept: Vec<(Said, Timestamp)> = said.iter().cloned().zip(received).collect();
+    kept.sort_by_key(|(said, _)| (said.0, said.1));
+    let mut engine = Engine::new(self::rules(&rules));
+    let mut replayed = Vec::new();
+    for vehicle in kept.chunk_by(|(one, _), (other, _)| one.0 == other.0) {
+        let (said, received): (Vec<Said>, Vec<Timestamp>) = vehicle.iter().cloned().unzip();
+        let batch = frames(&said);
+        replayed.extend(engine.replay(&batch.profile, &batch.rows, &received).iter().map(told));
+    }
+    let sorted = |mut events: Vec<String>| {
+        events.sort();
+        events
+    };
+    assert_eq!(sorted(replayed), sorted(live));
+}
+
+#[test]
+fn of_changes_what_was_said_last_counts() {
+    let profile = van(Shape::Changes);
+    let mut changes = Changes::default();
+    let asset = changes.intern(&"vehicle/V1".parse().unwrap());
+    let mut say = |seconds: i64, signal: u16, value: Value| {
+        let quality = if value == Value::Absent { Quality::Unavailable } else { Quality::Good };
+        let time = second(seconds);
+        changes.push(asset, Observation { signal, time, sequence: 0, quality, value, statistic: None });
+    };
+    say(0, 0, Value::Integer(950));
+    say(1, 5, Value::Text("DRIVE".into()));
+    say(5, 1, Value::Integer(900));
+    say(9, 5, Value::Text("PARK".into()));
+    say(9, 0, Value::Integer(10));
+    say(12, 5, Value::Text("DRIVE".into()));
+    say(13, 0, Value::Integer(960));
+    say(14, 0, Value::Absent);
+    say(15, 5, Value::Text("PARK".into()));
+    let batch = Batch::changes(profile, second(100), changes);
+    let mut engine = Engine::new(rules(&rule_text("fast", "mode == \"DRIVE\" && speed > 90", "")));
+    let events: Vec<String> = engine.take(&batch).iter().map(told).collect();
+    assert_eq!(events, ["+fast vehicle/V1 1", "-fast vehicle/V1 9", "+fast vehicle/V1 13", "-fast vehicle/V1 15"]);
+}
+
+#[test]
+fn rules_that_make_no_sense_are_refused_with_file_line_and_reason() {
+    for (when, expected) in [
+        ("speed > engine_speed", "at `speed > engine_speed`: /min and km/h measure different things"),
+        ("speed > unit(5, \"/min\")", "measure different things"),
+        ("sped > 5", "at `sped`: the profile van has no signal `sped`; is it `speed`?"),
+        ("speed", "when: expected a condition, got a number"),
+        ("speed / 0 > 1", "at `speed / 0`: this divides by zero"),
+        ("mean_over(speed, \"forever\") > 1", "mean_over: expected a stretch of time of at most 31 days"),
+        ("mean_over(speed, \"2000d\") > 1", "at most 31 days"),
+        ("mode > 5", "`mode` says words"),
+        ("cells > 5", "`cells` is a list: use min"),
+        ("max(speed, soc) > 1", "km/h and % measure different things"),
+        ("inside + outside > 5", "of two temperatures only the difference makes sense"),
+        ("inside - outside > inside", "measure different things"),
+        ("speed > 5 &&", "column "),
+        ("foo(speed) > 1", "`foo` of 1 is not known"),
+        ("speed > \"fast\"", "a text can only be compared"),
+        ("[1, 2].exists(x, x > 1)", "have no meaning here"),
+        ("bit(soc, 99)", "bit: expected its number from 0 to 52"),
+        ("speed > unit(1, \"parsec\")", "`parsec` is no unit"),
+    ] {
+        let errors = check(&rules(&rule_text("wrong", when, "")), &van(Shape::Frames));
+        let [error] = &errors[..] else { panic!("{when}: {errors:?}") };
+        let error = error.to_string();
+        assert!(error.starts_with("van.toml:10: rule wrong: when: ") && error.contains(expected), "{when}: {error}");
+    }
+    let refused = |when: &str| check(&rules(&rule_text("deep", when, "")), &van(Shape::Frames)).len();
+    assert_eq!(refused(&format!("{}speed{} > 1", "(".repeat(16), ")".repeat(16))), 0);
+    assert_eq!(refused(&format!("{}speed{} > 1", "(".repeat(17), ")".repeat(17))), 1);
+    assert_eq!(refused(&format!("speed{} > 1", "+1".repeat(500))), 0);
+    assert_eq!(refused(&format!("{}speed > 1", "!(speed > 1) || ".repeat(60))), 0);
+    assert_eq!(refused(&format!("{}(speed > 1)", "!".repeat(900))), 0);
+    assert_eq!(refused(&format!("0 < {}", "speed > 1 ? 1 : ".repeat(40) + "1")), 1);
+    assert_eq!(refused(&format!("speed{} > 1", "+1".repeat(2_000))), 1);
+}
+
+#[test]
+fn a_rule_that_cannot_run_is_told_and_the_others_go_on() {
+    let mut engine =
+        Engine::new(rules(&(rule_text("wrong", "nothing > 1", "") + &rule_text("fast", "speed > 90", ""))));
+    assert_eq!(engine.take(&frames(&[speed(0, 950)])).len(), 1);
+    assert_eq!(engine.problems().len(), 1);
+    assert!(engine.problems()[0].to_string().contains("has no signal `nothing`"));
+}
