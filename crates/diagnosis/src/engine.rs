@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use model::{AssetId, Batch, Profile, Rows, SignalIndex, Timestamp};
+use model::{AssetId, Batch, Profile, Rows, SignalIndex, Timestamp, matches};
 
 use crate::evaluate::{Memories, Outcomes, evaluate};
 use crate::expression::{condition, number};
@@ -303,7 +303,8 @@ impl Made {
                 None => is_so == Some(false),
             };
             let before = phases.get(&asset).copied();
-            if before.is_none() && (is_so != Some(true) || !is_named(&self.rule.assets, &names[asset as usize])) {
+            if before.is_none() && (is_so != Some(true) || !matches(&self.rule.assets, names[asset as usize].as_str()))
+            {
                 continue;
             }
             let (after, what) = self.next(before, is_so, is_over, time);
@@ -363,19 +364,4 @@ impl Made {
             Some(Phase::Active(over)) => (Some(Phase::Active(over.filter(|_| is_so.is_none()))), None),
         }
     }
-}
-
-/// Whether `pattern`, in which `*` stands for any characters, names `asset`.
-fn is_named(pattern: &str, asset: &AssetId) -> bool {
-    let name = asset.as_str();
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some(place) = rest.find(part) else { return false };
-        rest = &rest[place + part.len()..];
-    }
-    rest.ends_with(last)
 }

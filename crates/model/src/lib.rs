@@ -10,6 +10,7 @@
 //! | [`Observation`] | one signal of one asset at one source time: a [`Value`] and its [`Quality`] |
 //! | [`Changes`], [`Frames`] | many observations, columnar: event-like, and periodic and wide |
 //! | [`Batch`] | changes or frames of one profile: what queues, the log and the engines pass on |
+//! | [`matches()`] | whether a name is what a pattern with `*` says |
 //! | [`Cursor`] | how far a source has been read; it becomes durable together with its batch |
 //!
 //! This crate must not know of disks, sockets, clocks, HTTP or any serialisation format.
@@ -17,6 +18,7 @@
 mod asset;
 mod batch;
 mod clock;
+mod pattern;
 mod profile;
 mod time;
 mod value;
@@ -25,6 +27,7 @@ mod vectors;
 pub use asset::{AssetId, AssetKind, InvalidAssetId};
 pub use batch::{Batch, Changes, Column, Cursor, FrameException, Frames, Observation, Rows, Statistic};
 pub use clock::{Clock, ManualClock};
+pub use pattern::matches;
 pub use profile::{InvalidProfile, Profile, Scale, Shape, Signal, SignalIndex, ValueKind};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use value::{Condition, ConditionLevel, Entry, Quality, Value};
