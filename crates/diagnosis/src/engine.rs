@@ -2,6 +2,7 @@
 //! times, give the same events, however they are handed over: nothing here asks a clock.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use model::{AssetId, Batch, Profile, Rows, SignalIndex, Timestamp, matches};
@@ -9,7 +10,7 @@ use model::{AssetId, Batch, Profile, Rows, SignalIndex, Timestamp, matches};
 use crate::evaluate::{Memories, Outcomes, evaluate};
 use crate::expression::{condition, number};
 use crate::input::{AssetNumber, Handed, Input, Last};
-use crate::rule::{Rule, RuleError, Written};
+use crate::rule::{Rule, RuleError, Text, Written};
 use crate::steps::{Op, Step, Steps};
 
 /// What a rule says of an asset at a time.
@@ -47,6 +48,36 @@ pub struct Shown {
     pub unit: String,
 }
 
+impl Event {
+    /// What the rule says of it, with the values in their places.
+    pub fn explanation(&self) -> Text {
+        let filled = |text: &str| {
+            let mut filled = text.to_owned();
+            for shown in &self.shows {
+                filled = filled.replace(&format!("{{{}}}", shown.name), &shown.to_string());
+            }
+            filled
+        };
+        Text { zh: filled(&self.rule.explanation.zh), en: filled(&self.rule.explanation.en) }
+    }
+}
+
+impl fmt::Display for Shown {
+    /// With four digits at most, which is what people read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.value.is_nan() {
+            return f.write_str("–");
+        }
+        let whole = self.value.abs().max(1.0).log10().floor() as usize;
+        let rounded = format!("{:.*}", 3_usize.saturating_sub(whole), self.value);
+        let short = if rounded.contains('.') { rounded.trim_end_matches('0').trim_end_matches('.') } else { &rounded };
+        match self.unit.as_str() {
+            "" | "1" => f.write_str(short),
+            unit => write!(f, "{short} {unit}"),
+        }
+    }
+}
+
 /// How far a rule has come with an asset. Where nothing is wrong, nothing is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -71,12 +102,18 @@ struct Watched {
     made: Vec<Made>,
     signals: Vec<SignalIndex>,
     memories: Memories,
-    last: HashMap<(AssetNumber, SignalIndex), Last>,
+    /// Of each rule, for which asset something is not as it should be.
+    phases: Vec<HashMap<AssetNumber, Phase>>,
+    heard: Heard,
+}
+
+/// What was heard of the assets of one profile, whatever the rules are.
+#[derive(Default)]
+struct Heard {
     assets: HashMap<AssetId, AssetNumber>,
     names: Vec<AssetId>,
     newest: Vec<Timestamp>,
-    /// Of each rule, for which asset something is not as it should be.
-    phases: Vec<HashMap<AssetNumber, Phase>>,
+    last: HashMap<(AssetNumber, SignalIndex), Last>,
     late: u64,
 }
 
@@ -105,7 +142,7 @@ impl Engine {
 
     /// Rows that came later than newer ones of their asset, and were not looked at.
     pub fn late(&self) -> u64 {
-        self.profiles.values().map(|watched| watched.late).sum()
+        self.profiles.values().map(|watched| watched.heard.late).sum()
     }
 
     /// What the rules say of the rows of `batch`.
@@ -150,38 +187,48 @@ pub fn check<'a>(rules: impl IntoIterator<Item = &'a Rule>, profile: &Profile) -
     about.filter_map(|rule| made(&Arc::new(rule.clone()), profile, &mut steps).err()).collect()
 }
 
+/// Makes `rule` into steps; where that fails, none of its steps stay.
 fn made(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Made, RuleError> {
+    let before = steps.ops().len();
+    let made = read(rule, profile, steps);
+    if made.is_err() {
+        steps.truncate(before);
+    }
+    made
+}
+
+fn read(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Made, RuleError> {
     let wrong = |written: &Written, name: &str, problem: String| RuleError {
         place: written.place.clone(),
         rule: Some(rule.id.clone()),
         problem: format!("{name}: {problem}"),
     };
-    let mut of_rule = steps.clone();
-    let when =
-        condition(&rule.when.text, profile, &mut of_rule).map_err(|problem| wrong(&rule.when, "when", problem))?;
+    let when = condition(&rule.when.text, profile, steps).map_err(|problem| wrong(&rule.when, "when", problem))?;
     let clear = match &rule.clear {
         Some(clear) => {
-            let step = condition(&clear.text, profile, &mut of_rule);
+            let step = condition(&clear.text, profile, steps);
             Some(step.map_err(|problem| wrong(clear, "clear", problem))?)
         }
         None => None,
     };
-    let show = |(name, written): &(String, Written), steps: &mut Steps| {
+    let mut show = |(name, written): &(String, Written)| {
         let shown = number(&written.text, profile, steps).map_err(|problem| wrong(written, name, problem))?;
         Ok((name.clone(), shown.0, shown.1.map(|unit| unit.to_string()).unwrap_or_default()))
     };
-    let shows = rule.shows.iter().map(|shown| show(shown, &mut of_rule)).collect::<Result<_, RuleError>>()?;
-    *steps = of_rule;
+    let shows = rule.shows.iter().map(&mut show).collect::<Result<_, RuleError>>()?;
     Ok(Made { rule: Arc::clone(rule), when, clear, shows })
 }
 
 impl Watched {
-    /// The rules of `profile`, which go on where they were `before`.
+    /// The rules of `profile`, which go on where they were `before`. Those that ran before come first, so that their steps, and
+    /// what these remember, are where they were.
     fn new(rules: &[Arc<Rule>], profile: &Arc<Profile>, before: Option<Self>, problems: &mut Vec<RuleError>) -> Self {
         let mut steps = Steps::default();
         let mut all = Vec::new();
+        let ran: Vec<Arc<Rule>> =
+            before.iter().flat_map(|before| &before.made).map(|made| Arc::clone(&made.rule)).collect();
         problems.retain(|problem| !rules.iter().any(|rule| problem.rule.as_ref() == Some(&rule.id)));
-        for rule in rules {
+        for rule in ran.iter().chain(rules.iter().filter(|rule| !ran.contains(rule))) {
             match made(rule, profile, &mut steps) {
                 Ok(made) => all.push(made),
                 Err(problem) => problems.push(problem),
@@ -192,54 +239,43 @@ impl Watched {
             _ => None,
         };
         let signals = steps.ops().iter().filter_map(signal).collect();
-        let memories = Memories::of(&steps);
-        let mut watched = Self {
-            profile: Arc::clone(profile),
-            phases: all.iter().map(|_| HashMap::new()).collect(),
-            steps,
-            made: all,
-            signals,
-            memories,
-            last: HashMap::new(),
-            assets: HashMap::new(),
-            names: Vec::new(),
-            newest: Vec::new(),
-            late: 0,
-        };
-        if let Some(before) = before {
-            watched.go_on(before);
-        }
-        watched
+        let mut memories = Memories::of(&steps);
+        // A profile gets further signals and loses none; where it is another one after all, everything begins anew.
+        let before = before.filter(|before| steps.starts_as(&before.steps));
+        let before = before.map(|before| (before.memories, before.phases, before.heard));
+        let (remembered, mut phases, heard) = before.unwrap_or_default();
+        memories.go_on(remembered);
+        phases.resize_with(all.len(), HashMap::new);
+        Self { profile: Arc::clone(profile), steps, made: all, signals, memories, phases, heard }
     }
 
-    /// Takes over what is known of assets. A profile only gets further signals, so that steps that were there are there again.
-    fn go_on(&mut self, before: Self) {
-        let place = |op: &Op, steps: &Steps| {
-            let of_memory = steps.ops().iter().filter(|op| op.has_memory());
-            of_memory.clone().position(|known| known == op)
+    fn hear(&mut self, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
+        let assets = match rows {
+            Rows::Frames(frames) => &frames.assets,
+            Rows::Changes(changes) => &changes.assets,
         };
-        let ours: Vec<Option<usize>> = self
-            .steps
-            .ops()
-            .iter()
-            .filter(|op| op.has_memory())
-            .map(|op| if self.steps.starts_as(&before.steps) { place(op, &before.steps) } else { None })
-            .collect();
-        for asset in 0..before.names.len() as AssetNumber {
-            let known = before.memories.of_asset(asset);
-            let moved = ours.iter().map(|place| place.and_then(|place| known.get(place)).cloned().unwrap_or_default());
-            self.memories.set(asset, moved.collect());
+        let numbers: Vec<AssetNumber> = assets.iter().map(|asset| self.heard.number_of(asset)).collect();
+        let profile = Arc::clone(&self.profile);
+        let handed = Handed { profile: &profile, rows, received, numbers };
+        let input = handed.input(&self.signals, &mut self.heard.last, &self.heard.newest);
+        let mut late = vec![false; input.len()];
+        for row in &input.order {
+            let newest = &mut self.heard.newest[input.assets[*row] as usize];
+            late[*row] = input.times[*row] < *newest;
+            *newest = (*newest).max(input.times[*row]);
         }
+        self.heard.late += late.iter().filter(|late| **late).count() as u64;
+        let outcomes = evaluate(&self.steps, &input, &late, &mut self.memories);
+        let mut events: Vec<(usize, Event)> = Vec::new();
         for (made, phases) in self.made.iter().zip(&mut self.phases) {
-            let known = before.made.iter().position(|known| known.rule.id == made.rule.id);
-            if let Some(known) = known {
-                phases.clone_from(&before.phases[known]);
-            }
+            made.take(&input, &late, &outcomes, phases, &self.heard.names, &mut events);
         }
-        (self.last, self.assets, self.names) = (before.last, before.assets, before.names);
-        (self.newest, self.late) = (before.newest, before.late);
+        events.sort_by_key(|(place, _)| *place);
+        events.into_iter().map(|(_, event)| event).collect()
     }
+}
 
+impl Heard {
     fn number_of(&mut self, asset: &AssetId) -> AssetNumber {
         if let Some(number) = self.assets.get(asset) {
             return *number;
@@ -249,31 +285,6 @@ impl Watched {
         self.names.push(asset.clone());
         self.newest.push(Timestamp::MIN);
         number
-    }
-
-    fn hear(&mut self, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
-        let assets = match rows {
-            Rows::Frames(frames) => &frames.assets,
-            Rows::Changes(changes) => &changes.assets,
-        };
-        let numbers: Vec<AssetNumber> = assets.iter().map(|asset| self.number_of(asset)).collect();
-        let profile = Arc::clone(&self.profile);
-        let handed = Handed { profile: &profile, rows, received, numbers };
-        let input = handed.input(&self.signals, &mut self.last, &self.newest);
-        let mut late = vec![false; input.len()];
-        for row in &input.order {
-            let newest = &mut self.newest[input.assets[*row] as usize];
-            late[*row] = input.times[*row] < *newest;
-            *newest = (*newest).max(input.times[*row]);
-        }
-        self.late += late.iter().filter(|late| **late).count() as u64;
-        let outcomes = evaluate(&self.steps, &input, &late, &mut self.memories);
-        let mut events: Vec<(usize, Event)> = Vec::new();
-        for (made, phases) in self.made.iter().zip(&mut self.phases) {
-            made.take(&input, &late, &outcomes, phases, &self.names, &mut events);
-        }
-        events.sort_by_key(|(place, _)| *place);
-        events.into_iter().map(|(_, event)| event).collect()
     }
 }
 
@@ -298,9 +309,10 @@ impl Made {
                 continue;
             }
             let (asset, time) = (input.assets[row], input.times[row]);
-            let is_over = match clear {
-                Some(clear) => clear[row] == Some(true) && is_so != Some(true),
-                None => is_so == Some(false),
+            let is_over = match (is_so, clear) {
+                (Some(true), _) => Some(false),
+                (_, Some(clear)) => clear[row],
+                (is_so, None) => is_so.map(|is_so| !is_so),
             };
             let before = phases.get(&asset).copied();
             if before.is_none() && (is_so != Some(true) || !matches(&self.rule.assets, names[asset as usize].as_str()))
@@ -334,7 +346,7 @@ impl Made {
         &self,
         before: Option<Phase>,
         is_so: Option<bool>,
-        is_over: bool,
+        is_over: Option<bool>,
         time: Timestamp,
     ) -> (Option<Phase>, Option<What>) {
         let has_lasted = |since: Timestamp, delay: std::time::Duration| {
@@ -353,15 +365,18 @@ impl Made {
                     None => (before, None),
                 }
             }
-            Some(Phase::Active(over)) if is_over => {
-                let since = over.unwrap_or(time);
-                if has_lasted(since, self.rule.off_delay) {
-                    (None, Some(What::Returned))
-                } else {
-                    (Some(Phase::Active(Some(since))), None)
+            Some(Phase::Active(over)) => match is_over {
+                Some(true) => {
+                    let since = over.unwrap_or(time);
+                    if has_lasted(since, self.rule.off_delay) {
+                        (None, Some(What::Returned))
+                    } else {
+                        (Some(Phase::Active(Some(since))), None)
+                    }
                 }
-            }
-            Some(Phase::Active(over)) => (Some(Phase::Active(over.filter(|_| is_so.is_none()))), None),
+                Some(false) => (Some(Phase::Active(None)), None),
+                None => (before, None),
+            },
         }
     }
 }

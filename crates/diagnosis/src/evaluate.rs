@@ -36,15 +36,14 @@ impl Memories {
         Self { width, places, all: Vec::new() }
     }
 
-    pub(crate) fn of_asset(&self, asset: AssetNumber) -> &[Memory] {
-        self.all.get(asset as usize).map_or(&[], |memories| memories)
-    }
-
-    pub(crate) fn set(&mut self, asset: AssetNumber, memories: Vec<Memory>) {
-        self.make_room(asset);
-        if memories.len() == self.width {
-            self.all[asset as usize] = memories.into();
-        }
+    /// Takes over what the first steps with a memory remembered `before`.
+    pub(crate) fn go_on(&mut self, before: Self) {
+        let widened = |memories: Box<[Memory]>| {
+            let mut memories = memories.into_vec();
+            memories.resize(self.width, Memory::Nothing);
+            memories.into_boxed_slice()
+        };
+        self.all = before.all.into_iter().map(widened).collect();
     }
 
     fn make_room(&mut self, asset: AssetNumber) {

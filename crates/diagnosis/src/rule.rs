@@ -25,17 +25,9 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// All of them, the least first.
-    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
-
     /// The word that is written, kept and shown.
     pub fn as_str(self) -> &'static str {
         ["low", "medium", "high", "critical"][self as usize]
-    }
-
-    /// The priority whose word is `word`.
-    pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|priority| priority.as_str() == word)
     }
 }
 

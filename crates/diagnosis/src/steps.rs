@@ -134,6 +134,13 @@ impl Steps {
         &self.ops
     }
 
+    /// Takes away all steps but the first `count`.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        for op in self.ops.drain(count..) {
+            self.places.remove(&op);
+        }
+    }
+
     /// Whether these begin with all that are in `others`, so that steps mean the same in both.
     pub(crate) fn starts_as(&self, others: &Self) -> bool {
         self.ops.starts_with(&others.ops)

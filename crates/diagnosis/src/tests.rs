@@ -4,7 +4,7 @@ use std::slice;
 use std::sync::Arc;
 
 use model::{
-    AssetId, Batch, Changes, Column, FrameException, Frames, Observation, Profile, Quality, Scale, Shape, Signal,
+    AssetId, Batch, Changes, Column, FrameException, Frames, Observation, Profile, Quality, Rows, Scale, Shape, Signal,
     Timestamp, Value, ValueKind, Vectors,
 };
 
@@ -104,7 +104,8 @@ fn told(event: &Event) -> String {
 
 #[test]
 fn an_alarm_is_raised_and_returns_with_what_it_shows() {
-    let more = "shows = { now = \"speed\", weakest = \"argmin(cells)\" }";
+    let more = "shows = { now = \"speed\", weakest = \"argmin(cells)\" }\n\
+                explanation = { zh = \"第 {weakest} 个，{now}\", en = \"cell {weakest} at {now}\" }";
     let rules = rule_text("fast", "speed > unit(25, \"m/s\")", more);
     let said = [speed(0, 899), speed(1, 901), speed(2, 950), speed(3, 900), speed(4, 901)];
     assert_eq!(
@@ -115,6 +116,11 @@ fn an_alarm_is_raised_and_returns_with_what_it_shows() {
             "+fast vehicle/V1 4 now=90.100km/h weakest=1.0001",
         ]
     );
+    let event = &Engine::new(self::rules(&rules)).take(&frames(&said))[0];
+    let expected = Text { zh: "第 1 个，90.1 km/h".into(), en: "cell 1 at 90.1 km/h".into() };
+    assert_eq!(event.explanation(), expected);
+    let nothing = Event { shows: vec![Shown { value: f64::NAN, ..event.shows[0].clone() }], ..event.clone() };
+    assert_eq!(nothing.explanation().en, "cell {weakest} at –");
 }
 
 #[test]
@@ -301,6 +307,28 @@ fn rules_that_make_no_sense_are_refused_with_file_line_and_reason() {
     assert_eq!(refused(&format!("{}(speed > 1)", "!".repeat(900))), 0);
     assert_eq!(refused(&format!("0 < {}", "speed > 1 ? 1 : ".repeat(40) + "1")), 1);
     assert_eq!(refused(&format!("speed{} > 1", "+1".repeat(2_000))), 1);
+}
+
+#[test]
+fn a_profile_that_gets_a_signal_keeps_what_was_known_and_lets_more_rules_run() {
+    let text = rule_text("humid", "humidity > 80 && rate(humidity) >= 0", "")
+        + &rule_text("long", "lasts(speed > 90) >= 20", "")
+        + &rule_text("fast", "speed > 90", "");
+    let mut engine = Engine::new(rules(&text));
+    let before = engine.take(&frames(&[speed(0, 950), speed(10, 950)]));
+    assert_eq!(before.iter().map(told).collect::<Vec<_>>(), ["+fast vehicle/V1 0"]);
+    assert_eq!(engine.problems().len(), 1);
+    let Batch { profile, received, rows } = frames(&[speed(20, 950), speed(30, 0)]);
+    let mut signals = profile.signals().to_vec();
+    signals.push(Signal::new("humidity", "test:humidity", ValueKind::Integer).with_unit("%"));
+    let wider = Arc::new(Profile::new("van", Shape::Frames, signals).unwrap());
+    let Rows::Frames(mut frames) = rows else { panic!("frames") };
+    frames.columns.push(Column::Integers(vec![Some(70), Some(90)]));
+    let after = engine.take(&Batch::frames(wider, received, frames));
+    // It has lasted since before the signal came, and what was raised then returns.
+    let expected = ["+long vehicle/V1 20", "-long vehicle/V1 30", "-fast vehicle/V1 30", "+humid vehicle/V1 30"];
+    assert_eq!(after.iter().map(told).collect::<Vec<_>>(), expected);
+    assert_eq!(engine.problems(), []);
 }
 
 #[test]
