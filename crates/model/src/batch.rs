@@ -93,7 +93,8 @@ impl Changes {
     }
 
     fn only(&self, keep: &[bool]) -> Self {
-        let statistic = self.statistic.iter().filter_map(|(row, one)| Some((kept_row(*row, keep)?, one.clone())));
+        let rows = kept_rows(keep);
+        let statistic = self.statistic.iter().filter_map(|(row, one)| Some((rows[*row as usize]?, one.clone())));
         Self {
             assets: self.assets.clone(),
             asset: kept(&self.asset, keep),
@@ -183,10 +184,11 @@ impl Frames {
             Column::Texts(rows) => Column::Texts(kept(rows, keep)),
             Column::Vectors(rows) => Column::Vectors(rows.only(keep)),
         });
+        let rows = kept_rows(keep);
         let exceptions = self
             .exceptions
             .iter()
-            .filter_map(|exception| kept_row(exception.row, keep).map(|row| FrameException { row, ..*exception }));
+            .filter_map(|exception| rows[exception.row as usize].map(|row| FrameException { row, ..*exception }));
         Self {
             assets: self.assets.clone(),
             asset: kept(&self.asset, keep),
@@ -316,9 +318,16 @@ fn kept<T: Clone>(column: &[T], keep: &[bool]) -> Vec<T> {
     column.iter().zip(keep).filter(|(_, keep)| **keep).map(|(element, _)| element.clone()).collect()
 }
 
-/// The row that row `row` becomes, if it is kept.
-fn kept_row(row: u32, keep: &[bool]) -> Option<u32> {
-    keep[row as usize].then(|| keep[..row as usize].iter().filter(|keep| **keep).count() as u32)
+/// What each row becomes, if it is kept.
+fn kept_rows(keep: &[bool]) -> Vec<Option<u32>> {
+    let mut kept = 0;
+    let row = |keep: &bool| {
+        keep.then(|| {
+            kept += 1;
+            kept - 1
+        })
+    };
+    keep.iter().map(row).collect()
 }
 
 /// How far a source has been read. Becomes durable in one step with the batch that it came with, so that after a
