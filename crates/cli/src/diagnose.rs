@@ -1,22 +1,19 @@
 //! `tongmai diagnose`: whether rules make sense, and what they would have said of what is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use diagnosis::{Engine, Event, Rule, RuleError, What};
+use diagnosis::{Engine, Event, Rule, RuleError, Text, What};
 use gbt32960::Standard;
-use model::{Batch, Profile, Rows, Timestamp};
+use model::{AssetId, Batch, Profile, Rows, Timestamp};
 use serde_json::json;
-use store::{ReceivedSpan, TableSnapshot};
+use store::{ReceivedRows, ReceivedSpan, TableSnapshot};
 
 use crate::export::time;
-
-/// Rows of one asset that are put in order at once.
-const ROWS_MAX: usize = 2_000_000;
 
 /// See the module.
 #[derive(clap::Args)]
@@ -57,6 +54,9 @@ struct ReplayArguments {
     /// Only rows before this source time or day.
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
+    /// Rows that are put in order at once: those of several assets, if they have no more.
+    #[arg(long, value_name = "ROWS", default_value_t = 500_000)]
+    rows_max: usize,
 }
 
 pub(crate) fn run(arguments: DiagnoseArguments) -> Result<()> {
@@ -136,53 +136,67 @@ fn replay(arguments: &ReplayArguments) -> Result<()> {
     let (rules, mistakes) = read(&arguments.rules)?;
     told(&mistakes)?;
     let snapshot = crate::ask::read(&arguments.data)?;
+    let mut replay = Replay { engine: Engine::new(rules.clone()), arguments, rows: 0, raised: 0 };
     let mut output = BufWriter::new(io::stdout().lock());
-    let (mut rows, mut raised) = (0, 0);
-    let mut engine = Engine::new(rules.clone());
     for table in snapshot.tables.iter().filter(|table| rules.iter().any(|rule| rule.profile == table.profile.id())) {
-        for asset in &table.assets {
-            let (events, count) = of_asset(&mut engine, table, asset.as_str(), arguments)?;
-            rows += count;
-            for event in &events {
-                raised += usize::from(event.what == What::Raised);
-                writeln!(output, "{}", line(event))?;
-            }
-        }
+        let assets: Vec<&str> = table.assets.iter().map(AssetId::as_str).collect();
+        replay.run(table, &assets, &mut output)?;
     }
     output.flush()?;
-    told(engine.problems())?;
-    writeln!(io::stderr(), "{rows} rows, {} of them late; {raised} alarms by {} rules", engine.late(), rules.len())?;
+    told(replay.engine.problems())?;
+    let (rows, late, raised) = (replay.rows, replay.engine.late(), replay.raised);
+    writeln!(io::stderr(), "{rows} rows, {late} of them late; {raised} alarms by {} rules", rules.len())?;
     Ok(())
 }
 
-fn of_asset(
-    engine: &mut Engine,
-    table: &TableSnapshot,
-    asset: &str,
-    arguments: &ReplayArguments,
-) -> Result<(Vec<Event>, usize)> {
-    let span = ReceivedSpan {
-        after: Timestamp::MIN,
-        until: Timestamp::MAX,
-        behind: None,
-        is_wanted: &|known| known == asset,
-        rows_max: ROWS_MAX,
-    };
-    let found = table.received(&span)?;
-    if !found.is_all {
-        bail!("{asset} has more than {ROWS_MAX} rows, which is more than can be put in order here");
+struct Replay<'a> {
+    engine: Engine,
+    arguments: &'a ReplayArguments,
+    rows: usize,
+    raised: usize,
+}
+
+impl Replay<'_> {
+    /// Tells what the rules say of `assets`; half of them at a time, where they have too many rows.
+    fn run(&mut self, table: &TableSnapshot, assets: &[&str], output: &mut impl Write) -> Result<()> {
+        let rows_max = self.arguments.rows_max;
+        let wanted: HashSet<&str> = assets.iter().copied().collect();
+        let found = table.received(&ReceivedSpan {
+            after: Timestamp::MIN,
+            until: Timestamp::MAX,
+            behind: None,
+            is_wanted: &|asset| wanted.contains(asset),
+            rows_max,
+        })?;
+        match assets {
+            _ if found.is_all => self.tell(found, output),
+            [asset] => bail!("{asset} has more than {rows_max} rows: allow for more with --rows-max"),
+            _ => {
+                let (some, others) = assets.split_at(assets.len() / 2);
+                self.run(table, some, output)?;
+                self.run(table, others, output)
+            }
+        }
     }
-    let is_within =
-        |time: &Timestamp| arguments.from.is_none_or(|from| *time >= from) && arguments.to.is_none_or(|to| *time < to);
-    let times = match &found.rows {
-        Rows::Frames(frames) => &frames.time,
-        Rows::Changes(changes) => &changes.time,
-    };
-    let keep: Vec<bool> = times.iter().map(is_within).collect();
-    let received: Vec<Timestamp> =
-        found.received.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(received, _)| *received).collect();
-    let batch = Batch { profile: found.profile, received: Timestamp::default(), rows: found.rows }.only(&keep);
-    Ok((engine.replay(&batch.profile, &batch.rows, &received), received.len()))
+
+    fn tell(&mut self, found: ReceivedRows, output: &mut impl Write) -> Result<()> {
+        let (from, to) = (self.arguments.from, self.arguments.to);
+        let is_within = |time: &Timestamp| from.is_none_or(|from| *time >= from) && to.is_none_or(|to| *time < to);
+        let times = match &found.rows {
+            Rows::Frames(frames) => &frames.time,
+            Rows::Changes(changes) => &changes.time,
+        };
+        let keep: Vec<bool> = times.iter().map(is_within).collect();
+        let kept = found.received.iter().zip(&keep).filter(|(_, keep)| **keep);
+        let received: Vec<Timestamp> = kept.map(|(received, _)| *received).collect();
+        let batch = Batch { profile: found.profile, received: Timestamp::default(), rows: found.rows }.only(&keep);
+        self.rows += received.len();
+        for event in self.engine.replay(&batch.profile, &batch.rows, &received) {
+            self.raised += usize::from(event.what == What::Raised);
+            writeln!(output, "{}", line(&event))?;
+        }
+        Ok(())
+    }
 }
 
 fn line(event: &Event) -> serde_json::Value {
@@ -195,7 +209,12 @@ fn line(event: &Event) -> serde_json::Value {
         "rule": event.rule.id,
         "version": event.rule.version,
         "priority": event.rule.priority.as_str(),
-        "title": { "zh": event.rule.title.zh, "en": event.rule.title.en },
+        "title": both(&event.rule.title),
+        "explanation": both(&event.explanation()),
         "shows": shows.collect::<serde_json::Map<_, _>>(),
     })
+}
+
+fn both(text: &Text) -> serde_json::Value {
+    json!({ "zh": text.zh, "en": text.en })
 }

@@ -21,6 +21,7 @@ advice = { zh = "检查", en = "Look at it" }
 rationale = { zh = "不应如此", en = "They do not differ that much" }
 source = "a test"
 when = 'median(cell_voltage) - min(cell_voltage) > unit(400, "mV")'
+explanation = { zh = "第 {cell} 个单体", en = "cell {cell}" }
 shows = { cell = "argmin(cell_voltage)" }
 "#;
 
@@ -48,7 +49,16 @@ fn rules_run_over_what_is_stored_and_mistakes_are_told() {
     let [event] = &events[..] else { panic!("{replayed}") };
     assert_eq!((&event["asset"], &event["event"]), (&json!("vehicle/LTMTEST0000000001"), &json!("raised")), "{event}");
     assert_eq!((&event["time"], &event["version"]), (&json!("2026-07-07T10:00:10Z"), &json!(3)), "{event}");
-    assert_eq!(event["shows"]["cell"]["value"], json!(38.0), "{event}");
+    assert_eq!(
+        (&event["shows"]["cell"]["value"], &event["explanation"]["en"]),
+        (&json!(38.0), &json!("cell 38")),
+        "{event}"
+    );
+    let with_rows_max =
+        |rows: &str| run(&[&"diagnose", &"replay", &"--data", &data, &"--rules", &rules, &"--rows-max", &rows]);
+    assert_eq!(with_rows_max("3").text(), replayed, "vehicle by vehicle it is the same");
+    let refused = with_rows_max("2");
+    assert!(refused.stderr.contains("LTMTEST0000000001 has more than 2 rows: allow"), "{}", refused.stderr);
     let later = run(&[&"diagnose", &"replay", &"--data", &data, &"--rules", &rules, &"--to", &"2026-07-07T10:00:10Z"]);
     assert_eq!(later.text(), "");
     fs::write(&rules, RULE.replace("unit(400, \"mV\")", "vehicle_speed")).unwrap();
