@@ -84,7 +84,7 @@ fn check(arguments: &CheckArguments) -> Result<()> {
         }
     }
     told(&mistakes)?;
-    crate::say(&format!("{} rules, nothing is wrong with them\n", rules.len()))
+    crate::say(&format!("nothing is wrong with the rules: {}\n", rules.len()))
 }
 
 fn told(mistakes: &[RuleError]) -> Result<()> {
@@ -92,7 +92,7 @@ fn told(mistakes: &[RuleError]) -> Result<()> {
     for mistake in mistakes {
         writeln!(errors, "{mistake}")?;
     }
-    if mistakes.is_empty() { Ok(()) } else { bail!("{} rules cannot be used", mistakes.len()) }
+    if mistakes.is_empty() { Ok(()) } else { bail!("rules that cannot be used: {}", mistakes.len()) }
 }
 
 /// The rules that `paths` name, and what is wrong with others.
@@ -116,6 +116,10 @@ fn read(paths: &[PathBuf]) -> Result<(Vec<Rule>, Vec<RuleError>)> {
                 }
             }
         }
+    }
+    if rules.is_empty() && mistakes.is_empty() {
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        bail!("there are no rules in `{}`: expected files of TOML with [[rule]]", names.join("`, `"));
     }
     Ok((rules, mistakes))
 }

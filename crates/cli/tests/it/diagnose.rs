@@ -29,7 +29,7 @@ shows = { cell = "argmin(cell_voltage)" }
 fn the_rules_that_ship_make_sense() {
     let packs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs/vehicle/rules");
     let said = run(&[&"diagnose", &"check", &packs]).text();
-    assert!(said.contains("nothing is wrong with them"), "{said}");
+    assert!(said.starts_with("nothing is wrong with the rules: 5"), "{said}");
 }
 
 #[test]
@@ -61,6 +61,8 @@ fn rules_run_over_what_is_stored_and_mistakes_are_told() {
     assert!(refused.stderr.contains("LTMTEST0000000001 has more than 2 rows: allow"), "{}", refused.stderr);
     let later = run(&[&"diagnose", &"replay", &"--data", &data, &"--rules", &rules, &"--to", &"2026-07-07T10:00:10Z"]);
     assert_eq!(later.text(), "");
+    let none = run(&[&"diagnose", &"check", &data]);
+    assert!(none.code == Some(1) && none.stderr.contains("there are no rules in `"), "{}", none.stderr);
     fs::write(&rules, RULE.replace("unit(400, \"mV\")", "vehicle_speed")).unwrap();
     let refused = run(&[&"diagnose", &"check", &rules]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
