@@ -20,6 +20,8 @@ pub const USER_ID: &str = "1234567812345678";
 pub(crate) const COORDINATE_BYTES: usize = 32;
 /// The length of an RSA modulus is a multiple of so many bytes.
 const MODULUS_STEP_BYTES: usize = 64;
+/// The longest exponent behind it.
+const EXPONENT_BYTES_MAX: usize = 5;
 /// The exponent of an RSA key that comes as its modulus alone.
 const EXPONENT: [u8; 3] = [1, 0, 1];
 
@@ -110,7 +112,12 @@ impl PublicKey {
     pub fn to_bytes(&self) -> Vec<u8> {
         match &self.0 {
             Public::Sm2(key) => key.to_sec1_bytes().into(),
-            Public::Rsa(key) => [key.n_bytes(), key.e_bytes()].concat(),
+            Public::Rsa(key) => {
+                let modulus = key.n_bytes();
+                // Whole steps, with zeros before a shorter one: else nobody could tell where the exponent begins.
+                let zeros = modulus.len().next_multiple_of(MODULUS_STEP_BYTES) - modulus.len();
+                [&vec![0; zeros], &*modulus, &*key.e_bytes()].concat()
+            }
             Public::Ecc(key) => key.to_sec1_point(false).as_bytes().into(),
         }
     }
@@ -145,8 +152,8 @@ impl PublicKey {
 
 fn modulus_and_exponent(bytes: &[u8]) -> Option<rsa::PublicKey> {
     let number = |bytes: &[u8]| BoxedUint::from_be_slice_vartime(bytes);
-    let behind =
-        (0..=4).find(|behind| bytes.len().checked_sub(*behind).is_some_and(|left| left % MODULUS_STEP_BYTES == 0))?;
+    let behind = (0..=EXPONENT_BYTES_MAX)
+        .find(|behind| bytes.len().checked_sub(*behind).is_some_and(|left| left % MODULUS_STEP_BYTES == 0))?;
     let (modulus, exponent) = bytes.split_at(bytes.len() - behind);
     let exponent = if exponent.is_empty() { &EXPONENT } else { exponent };
     rsa::PublicKey::new(number(modulus), number(exponent)).ok()

@@ -92,6 +92,19 @@ fn a_key_of_rsa_that_is_another_gives_made_up_bytes_and_tells_nothing() {
 }
 
 #[test]
+fn a_key_of_rsa_of_any_length_is_read_again_as_it_is_written() {
+    let modulus: Vec<u8> = (0..192).map(|place| if place < 50 { 0 } else { place | 1 }).collect();
+    for exponent in [&[1, 0, 1][..], &[3], &[1, 0, 0, 0, 1]] {
+        let key = PublicKey::from_bytes(SignatureKind::Rsa, &[&modulus, exponent].concat()).unwrap();
+        assert_eq!(key.to_bytes(), [&modulus, exponent].concat(), "142 bytes, filled up to whole steps");
+        assert_eq!(PublicKey::from_bytes(SignatureKind::Rsa, &key.to_bytes()).unwrap(), key);
+    }
+    let short = rsa_key().public();
+    let with_zeros = [&[0; 64], &short.to_bytes()[..]].concat();
+    assert_eq!(PublicKey::from_bytes(SignatureKind::Rsa, &with_zeros).unwrap(), short);
+}
+
+#[test]
 fn a_report_is_signed_verified_and_with_one_flipped_bit_it_is_not() {
     let layout = standard().layout(Edition::E2025);
     for key in private_keys() {
