@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
@@ -108,26 +108,27 @@ pub(crate) async fn run(arguments: SimArguments) -> Result<()> {
     };
     let (counters, stop) = (Arc::new(Counters::default()), CancellationToken::new());
     let mut fleet = tokio::spawn(connect(fleet.into_vehicles(), options, Arc::clone(&counters), stop.clone()));
-    let mut before = Counts::default();
+    let (mut before, mut told) = (Counts::default(), Instant::now());
     loop {
         tokio::select! {
             ended = &mut fleet => {
                 ended.context("the fleet broke down")?;
-                return crate::say(&line(counters.counts(), before));
+                return crate::say(&line(counters.counts(), before, told.elapsed()));
             }
             () = tokio::time::sleep(TELL_EVERY) => {
-                crate::say(&line(counters.counts(), before))?;
-                before = counters.counts();
+                let now = counters.counts();
+                crate::say(&line(now, before, told.elapsed()))?;
+                (before, told) = (now, Instant::now());
             }
             _ = tokio::signal::ctrl_c() => stop.cancel(),
         }
     }
 }
 
-/// How the fleet is doing, for people.
-fn line(now: Counts, before: Counts) -> String {
+/// How the fleet is doing, for people; it did `before` when `passed` began.
+fn line(now: Counts, before: Counts, passed: Duration) -> String {
     let sent = now.sent + now.reissued;
-    let rate = (sent - before.sent - before.reissued) as f64 / TELL_EVERY.as_secs_f64();
+    let rate = (sent - before.sent - before.reissued) as f64 / passed.as_secs_f64();
     format!(
         "connected {}, sent {sent} ({} reissued), acknowledged {}, refused {}, outstanding {}, {rate:.0} frames/s\n",
         now.connected,

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 use crate::http;
-use crate::program::setting;
+use crate::program::{run, setting};
 use crate::served::{Served, wait_for};
 
 /// Cells of each vehicle.
@@ -94,6 +94,41 @@ pub(crate) fn report(vehicle: u32, second: u32) -> Vec<u8> {
         data.extend(voltage.to_be_bytes());
     }
     data
+}
+
+#[test]
+fn a_simulated_fleet_says_everything_also_through_a_poor_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, config) = configure(folder.path(), "");
+    let served = Served::start(&folder.path().join("data"), &config);
+    let to = address.to_string();
+    let told = run(&[
+        &"sim",
+        &"vehicles",
+        &"--count",
+        &"20",
+        &"--seconds",
+        &"900",
+        &"--speed",
+        &"300",
+        &"--from",
+        &"2026-07-08T08:00:00Z",
+        &"--poor-network",
+        &"0.5",
+        &"--to",
+        &to,
+    ])
+    .text();
+    let last = told.lines().last().expect("it tells how it went");
+    let (_, acknowledged) = last.split_once("acknowledged ").expect(last);
+    let (acknowledged, rest) = acknowledged.split_once(',').expect(last);
+    assert!(last.starts_with("connected 0, ") && rest.starts_with(" refused 0, outstanding 0,"), "{last}");
+    assert!(!last.contains("(0 reissued)"), "connections broke: {last}");
+    let reports = json!(acknowledged.parse::<u64>().unwrap());
+    // Each reports twice a minute, and each report is there once.
+    assert!(reports.as_u64() >= Some(20 * 30), "{last}");
+    let kept = http::sql(served.address(), "SELECT count(*), count(DISTINCT asset) FROM vehicle");
+    assert_eq!(kept, [[reports, json!(20)]], "{last}");
 }
 
 #[test]
