@@ -11,6 +11,7 @@ use crate::evaluate::{Memories, Outcomes, evaluate};
 use crate::expression::{condition, number};
 use crate::input::{AssetNumber, Handed, Input, Last};
 use crate::rule::{Rule, RuleError, Text, Written};
+use crate::state::{Remembered, State};
 use crate::steps::{Op, Step, Steps};
 
 /// What a rule says of an asset at a time.
@@ -22,6 +23,8 @@ pub struct Event {
     pub rule: Arc<Rule>,
     /// At which source time.
     pub time: Timestamp,
+    /// When it was raised: the same as `time` where it is now.
+    pub raised: Timestamp,
     /// What happened.
     pub what: What,
     /// The values that the rule shows, with their units.
@@ -80,18 +83,20 @@ impl fmt::Display for Shown {
 
 /// How far a rule has come with an asset. Where nothing is wrong, nothing is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
     /// It is so since then, but not for long enough.
     Pending(Timestamp),
-    /// It is so; if it seems to be over, since then.
-    Active(Option<Timestamp>),
+    /// It was raised then; if it seems to be over, since then.
+    Active { raised: Timestamp, over: Option<Timestamp> },
 }
 
 /// See the module.
 #[derive(Default)]
 pub struct Engine {
     rules: BTreeMap<String, Vec<Arc<Rule>>>,
-    profiles: HashMap<String, Watched>,
+    profiles: BTreeMap<String, Watched>,
+    /// Of profiles that have not been heard of again.
+    remembered: BTreeMap<String, Remembered>,
     problems: Vec<RuleError>,
 }
 
@@ -109,12 +114,12 @@ struct Watched {
 
 /// What was heard of the assets of one profile, whatever the rules are.
 #[derive(Default)]
-struct Heard {
+pub(crate) struct Heard {
     assets: HashMap<AssetId, AssetNumber>,
-    names: Vec<AssetId>,
-    newest: Vec<Timestamp>,
-    last: HashMap<(AssetNumber, SignalIndex), Last>,
-    late: u64,
+    pub(crate) names: Vec<AssetId>,
+    pub(crate) newest: Vec<Timestamp>,
+    pub(crate) last: HashMap<(AssetNumber, SignalIndex), Last>,
+    pub(crate) late: u64,
 }
 
 /// A rule whose expressions have become steps.
@@ -133,6 +138,24 @@ impl Engine {
             engine.rules.entry(rule.profile.clone()).or_default().push(Arc::new(rule));
         }
         engine
+    }
+
+    /// Goes on where another engine was that had taken the same rows. What its rules knew is known to those of this one that
+    /// are the same, and what steps remembered to the rules that ask for the same steps.
+    pub fn go_on(&mut self, state: State) {
+        self.remembered = state.profiles;
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> State {
+        let watched = self.profiles.iter().map(|(profile, watched)| (profile.clone(), watched.state()));
+        let remembered = self.remembered.iter().map(|(profile, remembered)| (profile.clone(), remembered.clone()));
+        State { profiles: remembered.chain(watched).collect() }
+    }
+
+    /// The rules that it was given.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.values().flatten()
     }
 
     /// Rules that cannot run, since they do not fit the profile that they are about.
@@ -171,7 +194,11 @@ impl Engine {
                 Some(before) if before.profile.signals() == profile.signals() => {
                     Watched { profile: Arc::clone(profile), ..before }
                 }
-                before => Watched::new(rules, profile, before, &mut self.problems),
+                before => {
+                    let before = before.map(|before| before.state());
+                    let before = before.or_else(|| self.remembered.remove(profile.id())).unwrap_or_default();
+                    Watched::new(rules, profile, &before, &mut self.problems)
+                }
             };
             self.profiles.insert(profile.id().to_owned(), watched);
         }
@@ -220,15 +247,12 @@ fn read(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Made, 
 }
 
 impl Watched {
-    /// The rules of `profile`, which go on where they were `before`. Those that ran before come first, so that their steps, and
-    /// what these remember, are where they were.
-    fn new(rules: &[Arc<Rule>], profile: &Arc<Profile>, before: Option<Self>, problems: &mut Vec<RuleError>) -> Self {
+    /// The rules of `profile`, which know what was remembered `before`.
+    fn new(rules: &[Arc<Rule>], profile: &Arc<Profile>, before: &Remembered, problems: &mut Vec<RuleError>) -> Self {
         let mut steps = Steps::default();
         let mut all = Vec::new();
-        let ran: Vec<Arc<Rule>> =
-            before.iter().flat_map(|before| &before.made).map(|made| Arc::clone(&made.rule)).collect();
         problems.retain(|problem| !rules.iter().any(|rule| problem.rule.as_ref() == Some(&rule.id)));
-        for rule in ran.iter().chain(rules.iter().filter(|rule| !ran.contains(rule))) {
+        for rule in rules {
             match made(rule, profile, &mut steps) {
                 Ok(made) => all.push(made),
                 Err(problem) => problems.push(problem),
@@ -239,14 +263,15 @@ impl Watched {
             _ => None,
         };
         let signals = steps.ops().iter().filter_map(signal).collect();
-        let mut memories = Memories::of(&steps);
-        // A profile gets further signals and loses none; where it is another one after all, everything begins anew.
-        let before = before.filter(|before| steps.starts_as(&before.steps));
-        let before = before.map(|before| (before.memories, before.phases, before.heard));
-        let (remembered, mut phases, heard) = before.unwrap_or_default();
-        memories.go_on(remembered);
-        phases.resize_with(all.len(), HashMap::new);
+        let heard = before.heard(profile);
+        let memories = before.memories(&steps, profile);
+        let phases = all.iter().map(|made| before.phases(&made.rule)).collect();
         Self { profile: Arc::clone(profile), steps, made: all, signals, memories, phases, heard }
+    }
+
+    fn state(&self) -> Remembered {
+        let phases = self.made.iter().map(|made| &*made.rule).zip(&self.phases);
+        Remembered::new(&self.profile, &self.heard, &self.steps, &self.memories, phases)
     }
 
     fn hear(&mut self, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
@@ -276,7 +301,7 @@ impl Watched {
 }
 
 impl Heard {
-    fn number_of(&mut self, asset: &AssetId) -> AssetNumber {
+    pub(crate) fn number_of(&mut self, asset: &AssetId) -> AssetNumber {
         if let Some(number) = self.assets.get(asset) {
             return *number;
         }
@@ -336,7 +361,11 @@ impl Made {
                 };
                 let (asset, rule) = (names[asset as usize].clone(), Arc::clone(&self.rule));
                 let shows = self.shows.iter().map(shown).collect();
-                events.push((place, Event { asset, rule, time, what, shows }));
+                let raised = match before {
+                    Some(Phase::Active { raised, .. }) => raised,
+                    _ => time,
+                };
+                events.push((place, Event { asset, rule, time, raised, what, shows }));
             }
         }
     }
@@ -357,7 +386,7 @@ impl Made {
                 let since = if let Some(Phase::Pending(since)) = before { since } else { time };
                 match is_so {
                     Some(true) if has_lasted(since, self.rule.on_delay) => {
-                        (Some(Phase::Active(None)), Some(What::Raised))
+                        (Some(Phase::Active { raised: time, over: None }), Some(What::Raised))
                     }
                     Some(true) => (Some(Phase::Pending(since)), None),
                     Some(false) => (None, None),
@@ -365,16 +394,16 @@ impl Made {
                     None => (before, None),
                 }
             }
-            Some(Phase::Active(over)) => match is_over {
+            Some(Phase::Active { raised, over }) => match is_over {
                 Some(true) => {
                     let since = over.unwrap_or(time);
                     if has_lasted(since, self.rule.off_delay) {
                         (None, Some(What::Returned))
                     } else {
-                        (Some(Phase::Active(Some(since))), None)
+                        (Some(Phase::Active { raised, over: Some(since) }), None)
                     }
                 }
-                Some(false) => (Some(Phase::Active(None)), None),
+                Some(false) => (Some(Phase::Active { raised, over: None }), None),
                 None => (before, None),
             },
         }

@@ -36,14 +36,18 @@ impl Memories {
         Self { width, places, all: Vec::new() }
     }
 
-    /// Takes over what the first steps with a memory remembered `before`.
-    pub(crate) fn go_on(&mut self, before: Self) {
-        let widened = |memories: Box<[Memory]>| {
-            let mut memories = memories.into_vec();
-            memories.resize(self.width, Memory::Nothing);
-            memories.into_boxed_slice()
-        };
-        self.all = before.all.into_iter().map(widened).collect();
+    /// What `step` remembers of each asset, where that is something.
+    pub(crate) fn of_step(&self, step: usize) -> impl Iterator<Item = (AssetNumber, &Memory)> {
+        let place = self.places[step];
+        (0..).zip(&self.all).filter_map(move |(asset, memories)| {
+            let memory = memories.get(place?)?;
+            (*memory != Memory::Nothing).then_some((asset, memory))
+        })
+    }
+
+    /// Has `step` remember something of an asset.
+    pub(crate) fn set(&mut self, asset: AssetNumber, step: usize, memory: Memory) {
+        *self.get(asset, step) = memory;
     }
 
     fn make_room(&mut self, asset: AssetNumber) {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use model::{Changes, Column, Frames, Profile, Quality, Rows, SignalIndex, Timestamp, Value, Vectors};
+use serde::{Deserialize, Serialize};
 
 use crate::steps::OfList;
 
@@ -11,7 +12,7 @@ use crate::steps::OfList;
 pub(crate) type AssetNumber = u32;
 
 /// What one signal of one asset said last.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) enum Last {
     #[default]
     Unknown,

@@ -14,6 +14,7 @@ mod expression;
 mod input;
 mod memory;
 mod rule;
+mod state;
 mod steps;
 mod units;
 
@@ -22,3 +23,4 @@ mod tests;
 
 pub use engine::{Engine, Event, Shown, What, check};
 pub use rule::{Place, Priority, Rule, RuleError, Text, Written, read};
+pub use state::State;

@@ -2,8 +2,9 @@
 //! Knows neither how expressions are written nor how steps are computed.
 
 use std::collections::HashMap;
+use std::slice;
 
-use model::SignalIndex;
+use model::{Profile, SignalIndex};
 
 /// The place of a step.
 pub(crate) type Step = u32;
@@ -141,8 +142,40 @@ impl Steps {
         }
     }
 
-    /// Whether these begin with all that are in `others`, so that steps mean the same in both.
-    pub(crate) fn starts_as(&self, others: &Self) -> bool {
-        self.ops.starts_with(&others.ops)
+    /// What the step at `place` means, in words that mean the same wherever the steps of `profile` stand.
+    pub(crate) fn meaning(&self, place: Step, profile: &Profile) -> String {
+        let signal = |signal: SignalIndex| profile.signal(signal).id.to_string();
+        let (name, of): (String, &[Step]) = match &self.ops[place as usize] {
+            Op::Signal(of) => (signal(*of), &[]),
+            Op::Number(number) => (number.number().to_string(), &[]),
+            Op::Truth(truth) => (truth.to_string(), &[]),
+            Op::Scaled { of, factor, offset } => {
+                (format!("scaled {} {}", factor.number(), offset.number()), slice::from_ref(of))
+            }
+            Op::IsOneOf { signal: of, words } => (format!("{} in {words:?}", signal(*of)), &[]),
+            Op::List { signal: of, of: what } => (format!("{what:?} of {}", signal(*of)), &[]),
+            Op::Bit { of, bit } => (format!("bit {bit}"), slice::from_ref(of)),
+            Op::OverTime { of, what, nanos } => (format!("{what:?} {nanos}"), slice::from_ref(of)),
+            Op::Magnitude(of) => ("abs".into(), slice::from_ref(of)),
+            Op::Not(of) => ("!".into(), slice::from_ref(of)),
+            Op::IsKnown(of) => ("known".into(), slice::from_ref(of)),
+            Op::Previous(of) => ("previous".into(), slice::from_ref(of)),
+            Op::Rate(of) => ("rate".into(), slice::from_ref(of)),
+            Op::Lasts(of) => ("lasts".into(), slice::from_ref(of)),
+            Op::Sum(a, b) => ("+".into(), &[*a, *b]),
+            Op::Difference(a, b) => ("-".into(), &[*a, *b]),
+            Op::Product(a, b) => ("*".into(), &[*a, *b]),
+            Op::Quotient(a, b) => ("/".into(), &[*a, *b]),
+            Op::Lesser(a, b) => ("min".into(), &[*a, *b]),
+            Op::Greater(a, b) => ("max".into(), &[*a, *b]),
+            Op::IsLess(a, b) => ("<".into(), &[*a, *b]),
+            Op::IsLessOrEqual(a, b) => ("<=".into(), &[*a, *b]),
+            Op::IsEqual(a, b) => ("==".into(), &[*a, *b]),
+            Op::And(a, b) => ("&&".into(), &[*a, *b]),
+            Op::Or(a, b) => ("||".into(), &[*a, *b]),
+            Op::Choice(a, b, c) => ("?".into(), &[*a, *b, *c]),
+        };
+        let of: Vec<String> = of.iter().map(|of| self.meaning(*of, profile)).collect();
+        if of.is_empty() { name } else { format!("{name}({})", of.join(", ")) }
     }
 }

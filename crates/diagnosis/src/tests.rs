@@ -244,7 +244,39 @@ fn however_rows_are_handed_over_the_events_are_the_same() {
         events.sort();
         events
     };
-    assert_eq!(sorted(replayed), sorted(live));
+    assert_eq!(sorted(replayed), sorted(live.clone()));
+    // With a restart after each batch.
+    let mut state = State::default();
+    let mut restarted = Vec::new();
+    for batch in &batches {
+        let mut engine = Engine::new(self::rules(&rules));
+        engine.go_on(written_and_read(&state));
+        assert_eq!(engine.state(), state, "it is there before it is needed");
+        restarted.extend(engine.take(&frames(batch)).iter().map(told));
+        state = engine.state();
+    }
+    assert_eq!(restarted, live);
+}
+
+fn written_and_read(state: &State) -> State {
+    postcard::from_bytes(&postcard::to_allocvec(state).unwrap()).unwrap()
+}
+
+#[test]
+fn another_rule_knows_nothing_and_steps_that_stay_are_remembered() {
+    let fast = rule_text("fast", "speed > 90", "");
+    let mut engine = Engine::new(rules(&(fast.clone() + &rule_text("long", "lasts(speed > 80) > 60", ""))));
+    assert_eq!(engine.take(&frames(&[speed(0, 950)])).len(), 1);
+    let mut other = Engine::new(rules(
+        &(rule_text("longer", "lasts(speed > 80) >= 20", "") + &fast.replace("version = 1", "version = 2")),
+    ));
+    other.go_on(written_and_read(&engine.state()));
+    let events = other.take(&frames(&[speed(20, 950), speed(25, 0)]));
+    assert_eq!(
+        events.iter().map(told).collect::<Vec<_>>(),
+        ["+longer vehicle/V1 20", "+fast vehicle/V1 20", "-longer vehicle/V1 25", "-fast vehicle/V1 25"]
+    );
+    assert!(events.iter().all(|event| event.raised == second(20)));
 }
 
 #[test]
@@ -266,10 +298,20 @@ fn of_changes_what_was_said_last_counts() {
     say(13, 0, Value::Integer(960));
     say(14, 0, Value::Absent);
     say(15, 5, Value::Text("PARK".into()));
-    let batch = Batch::changes(profile, second(100), changes);
+    let batch = Batch::changes(Arc::clone(&profile), second(100), changes);
     let mut engine = Engine::new(rules(&rule_text("fast", "mode == \"DRIVE\" && speed > 90", "")));
     let events: Vec<String> = engine.take(&batch).iter().map(told).collect();
     assert_eq!(events, ["+fast vehicle/V1 1", "-fast vehicle/V1 9", "+fast vehicle/V1 13", "-fast vehicle/V1 15"]);
+    // What was said last is known after a restart.
+    let mut changes = Changes::default();
+    let asset = changes.intern(&"vehicle/V1".parse().unwrap());
+    let value = Value::Integer(990);
+    let (time, quality) = (second(16), Quality::Good);
+    changes.push(asset, Observation { signal: 0, time, sequence: 0, quality, value, statistic: None });
+    let mut again = Engine::new(rules(&rule_text("parked", "mode == \"PARK\" && speed > 90", "")));
+    again.go_on(written_and_read(&engine.state()));
+    let events: Vec<String> = again.take(&Batch::changes(profile, second(101), changes)).iter().map(told).collect();
+    assert_eq!(events, ["+parked vehicle/V1 16"]);
 }
 
 #[test]
@@ -326,7 +368,7 @@ fn a_profile_that_gets_a_signal_keeps_what_was_known_and_lets_more_rules_run() {
     frames.columns.push(Column::Integers(vec![Some(70), Some(90)]));
     let after = engine.take(&Batch::frames(wider, received, frames));
     // It has lasted since before the signal came, and what was raised then returns.
-    let expected = ["+long vehicle/V1 20", "-long vehicle/V1 30", "-fast vehicle/V1 30", "+humid vehicle/V1 30"];
+    let expected = ["+long vehicle/V1 20", "+humid vehicle/V1 30", "-long vehicle/V1 30", "-fast vehicle/V1 30"];
     assert_eq!(after.iter().map(told).collect::<Vec<_>>(), expected);
     assert_eq!(engine.problems(), []);
 }

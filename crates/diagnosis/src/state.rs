@@ -1,0 +1,160 @@
+//! Where an engine is, so that another one can go on there: after a restart, with other rules, or with a profile that has got
+//! further signals. Signals, steps and rules go by what they are, not by where they stand.
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::{AssetId, Profile, SignalIndex, Timestamp};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::engine::{Heard, Phase};
+use crate::evaluate::Memories;
+use crate::input::{AssetNumber, Last};
+use crate::memory::Memory;
+use crate::rule::Rule;
+use crate::steps::{Step, Steps};
+
+/// Where an engine is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct State {
+    pub(crate) profiles: BTreeMap<String, Remembered>,
+}
+
+/// What is remembered of one profile. Assets go by their places in `assets`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Remembered {
+    assets: Vec<Asset>,
+    /// What each signal said last, of rows that say only what changes.
+    last: BTreeMap<String, Vec<(AssetNumber, Last)>>,
+    /// What steps remember, by their meaning.
+    steps: BTreeMap<String, Vec<(AssetNumber, Memory)>>,
+    rules: BTreeMap<String, OfRule>,
+    late: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Asset {
+    #[serde(serialize_with = "write_asset", deserialize_with = "read_asset")]
+    id: AssetId,
+    /// The newest source time, in nanoseconds.
+    newest: i64,
+}
+
+fn write_asset<S: Serializer>(asset: &AssetId, serializer: S) -> Result<S::Ok, S::Error> {
+    asset.as_str().serialize(serializer)
+}
+
+fn read_asset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AssetId, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+/// What a rule knew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct OfRule {
+    /// What the rule was: with another one nothing is known.
+    condition: String,
+    phases: Vec<(AssetNumber, Kept)>,
+}
+
+/// A [`Phase`]; times are nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+enum Kept {
+    Pending(i64),
+    Active(i64, Option<i64>),
+}
+
+/// What a rule says of when it is so.
+fn condition(rule: &Rule) -> String {
+    let clear = rule.clear.as_ref().map_or("", |clear| &clear.text);
+    let delays = (rule.on_delay, rule.off_delay);
+    format!("{} {:?} {:?} {clear:?} {delays:?} {:?}", rule.version, rule.assets, rule.when.text, rule.profile)
+}
+
+impl Remembered {
+    /// What is to be remembered.
+    pub(crate) fn new<'a>(
+        profile: &Profile,
+        heard: &Heard,
+        steps: &Steps,
+        memories: &Memories,
+        phases: impl Iterator<Item = (&'a Rule, &'a HashMap<AssetNumber, Phase>)>,
+    ) -> Self {
+        let asset = |(id, newest): (&AssetId, &Timestamp)| Asset { id: id.clone(), newest: newest.nanos() };
+        let mut last: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for ((asset, signal), said) in &heard.last {
+            last.entry(profile.signal(*signal).id.to_string()).or_default().push((*asset, said.clone()));
+        }
+        for said in last.values_mut() {
+            said.sort_by_key(|(asset, _)| *asset);
+        }
+        let remembering = steps.ops().iter().enumerate().filter(|(_, op)| op.has_memory()).map(|(step, _)| step);
+        let of_step = |step: usize| {
+            let remembered = memories.of_step(step).map(|(asset, memory)| (asset, memory.clone())).collect();
+            (steps.meaning(step as Step, profile), remembered)
+        };
+        let of_rule = |(rule, phases): (&Rule, &HashMap<AssetNumber, Phase>)| {
+            let kept = |(asset, phase): (&AssetNumber, &Phase)| {
+                let phase = match phase {
+                    Phase::Pending(since) => Kept::Pending(since.nanos()),
+                    Phase::Active { raised, over } => Kept::Active(raised.nanos(), over.map(Timestamp::nanos)),
+                };
+                (*asset, phase)
+            };
+            let mut phases: Vec<_> = phases.iter().map(kept).collect();
+            phases.sort_by_key(|(asset, _)| *asset);
+            (rule.id.clone(), OfRule { condition: condition(rule), phases })
+        };
+        Self {
+            assets: heard.names.iter().zip(&heard.newest).map(asset).collect(),
+            last,
+            steps: remembering.map(of_step).collect(),
+            rules: phases.map(of_rule).collect(),
+            late: heard.late,
+        }
+    }
+
+    /// What was heard, of the signals that `profile` has.
+    pub(crate) fn heard(&self, profile: &Profile) -> Heard {
+        let mut heard = Heard::default();
+        for asset in &self.assets {
+            let number = heard.number_of(&asset.id);
+            heard.newest[number as usize] = Timestamp::from_nanos(asset.newest);
+        }
+        let known: HashMap<&str, SignalIndex> =
+            (0..).zip(profile.signals()).map(|(place, signal)| (&*signal.id, place)).collect();
+        for (signal, said) in &self.last {
+            let Some(signal) = known.get(signal.as_str()) else { continue };
+            heard.last.extend(said.iter().map(|(asset, said)| ((*asset, *signal), said.clone())));
+        }
+        heard.late = self.late;
+        heard
+    }
+
+    /// What `steps` remember.
+    pub(crate) fn memories(&self, steps: &Steps, profile: &Profile) -> Memories {
+        let mut memories = Memories::of(steps);
+        for (step, op) in steps.ops().iter().enumerate() {
+            if !op.has_memory() {
+                continue;
+            }
+            for (asset, memory) in self.steps.get(&steps.meaning(step as Step, profile)).into_iter().flatten() {
+                memories.set(*asset, step, memory.clone());
+            }
+        }
+        memories
+    }
+
+    /// How far `rule` had come.
+    pub(crate) fn phases(&self, rule: &Rule) -> HashMap<AssetNumber, Phase> {
+        let known = self.rules.get(&rule.id).filter(|known| known.condition == condition(rule));
+        let time = Timestamp::from_nanos;
+        let phase = |(asset, kept): &(AssetNumber, Kept)| {
+            let phase = match kept {
+                Kept::Pending(since) => Phase::Pending(time(*since)),
+                Kept::Active(raised, over) => Phase::Active { raised: time(*raised), over: over.map(time) },
+            };
+            (*asset, phase)
+        };
+        known.into_iter().flat_map(|known| &known.phases).map(phase).collect()
+    }
+}
