@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use model::{AssetId, Batch, Profile, Rows, SignalIndex, Timestamp, matches};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::evaluate::{Memories, Outcomes, evaluate};
 use crate::expression::{condition, number};
@@ -41,14 +42,23 @@ pub enum What {
 }
 
 /// A value that an alarm shows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shown {
     /// Its name in the rule.
     pub name: String,
-    /// NaN where there is none.
+    /// NaN where there is none; `null` where it is written.
+    #[serde(serialize_with = "write_known", deserialize_with = "read_known")]
     pub value: f64,
     /// The UCUM unit.
     pub unit: String,
+}
+
+fn write_known<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    Some(*value).filter(|value| value.is_finite()).serialize(serializer)
+}
+
+fn read_known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl Event {

@@ -5,14 +5,21 @@
 //! | [`Rule`] | what is wrong when, and what to do: data in `packs/*/rules/` |
 //! | [`Engine`] | runs rules over batches |
 //! | [`Event`] | something begins, or is over |
+//! | [`Record`] | what happened to an alarm, as it is kept for ever |
+//! | [`Figures`] | how well alarms serve those who act on them |
+//! | [`Book`] | the alarms that there are, as records make them |
 //!
 //! This crate must not know of clocks, files, sockets or the store, nor of any domain.
 
+mod asset_text;
+mod book;
 mod engine;
 mod evaluate;
 mod expression;
+mod figures;
 mod input;
 mod memory;
+mod record;
 mod rule;
 mod state;
 mod steps;
@@ -21,6 +28,9 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+pub use book::{Alarm, AlarmState, Book, DeedError, Done, SHELVED_MAX};
 pub use engine::{Engine, Event, Shown, What, check};
+pub use figures::{Figures, Flood, Raising};
+pub use record::{ALARM_PROFILE, By, Deed, Happened, Raised, Record, batch, records};
 pub use rule::{Place, Priority, Rule, RuleError, Text, Written, read};
 pub use state::State;

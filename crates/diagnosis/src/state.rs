@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use model::{AssetId, Profile, SignalIndex, Timestamp};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use crate::asset_text;
 use crate::engine::{Heard, Phase};
 use crate::evaluate::Memories;
 use crate::input::{AssetNumber, Last};
@@ -34,18 +34,10 @@ pub(crate) struct Remembered {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Asset {
-    #[serde(serialize_with = "write_asset", deserialize_with = "read_asset")]
+    #[serde(with = "asset_text")]
     id: AssetId,
     /// The newest source time, in nanoseconds.
     newest: i64,
-}
-
-fn write_asset<S: Serializer>(asset: &AssetId, serializer: S) -> Result<S::Ok, S::Error> {
-    asset.as_str().serialize(serializer)
-}
-
-fn read_asset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AssetId, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
 /// What a rule knew.
