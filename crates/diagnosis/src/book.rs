@@ -227,13 +227,18 @@ impl Alarm {
         self.is_active && now.nanos().saturating_sub(self.raised) > STALE_AFTER.as_nanos() as i64
     }
 
+    /// That something has happened to it.
+    fn record(&self, time: Timestamp, happened: Happened) -> Record {
+        Record { asset: self.asset.clone(), rule: self.rule.clone(), time, raised: self.raised(), happened }
+    }
+
     fn apply(&mut self, record: &Record) {
         // What is about an occurrence before the last one has been dealt with by it.
         let is_this = record.raised.nanos() == self.raised;
         match &record.happened {
             Happened::Raised(said) => {
-                // It is known already, or would have to be over first.
-                if self.times > 0 && (record.time.nanos() <= self.raised || self.is_active) {
+                // It is known already.
+                if self.times > 0 && record.time.nanos() <= self.raised {
                     return;
                 }
                 self.said = (**said).clone();
@@ -374,21 +379,23 @@ impl Book {
             return Err(DeedError::RaisedAgain { since: alarm.raised() });
         }
         alarm.allows(deed, now)?;
-        let (asset, rule, happened) = (alarm.asset.clone(), alarm.rule.clone(), Happened::Done(deed, by));
-        Ok(Record { asset, rule, time: now, raised: alarm.raised(), happened })
+        Ok(alarm.record(now, Happened::Done(deed, by)))
     }
 
-    /// Records of what ends because `is_known` does not know its rule any more at `now`.
-    pub fn withdrawn(&self, is_known: impl Fn(&str) -> bool, now: Timestamp) -> Vec<Record> {
-        let gone = self.alarms.values().filter(|alarm| alarm.is_active && !is_known(&alarm.rule));
-        let record = |alarm: &Alarm| Record {
-            asset: alarm.asset.clone(),
-            rule: alarm.rule.clone(),
-            time: now,
-            raised: alarm.raised(),
-            happened: Happened::Withdrawn,
+    /// Records of what ends at `now` because nothing runs any more that would end it: active alarms that are not `known`.
+    pub fn withdrawn(&self, is_known: impl Fn(&Alarm) -> bool, now: Timestamp) -> Vec<Record> {
+        let gone = self.alarms.values().filter(|alarm| alarm.is_active && !is_known(alarm));
+        gone.map(|alarm| alarm.record(now, Happened::Withdrawn)).collect()
+    }
+
+    /// Records of the end of shelvings that are over at `now`.
+    pub fn unshelved(&self, now: Timestamp) -> Vec<Record> {
+        let over = |alarm: &Alarm| {
+            let (_, until) = alarm.shelved.as_ref().filter(|(_, until)| *until <= now.nanos())?;
+            let by = By { who: "".into(), comment: "".into() };
+            Some(alarm.record(Timestamp::from_nanos(*until), Happened::Done(Deed::Unshelved, by)))
         };
-        gone.map(record).collect()
+        self.alarms.values().filter_map(over).collect()
     }
 }
 
@@ -425,7 +432,11 @@ mod tests {
     }
 
     fn done(second: i64, raised: i64, deed: Deed) -> Record {
-        record(second, raised, Happened::Done(deed, by("")))
+        done_by(second, raised, deed, by(""))
+    }
+
+    fn done_by(second: i64, raised: i64, deed: Deed, by: By) -> Record {
+        record(second, raised, Happened::Done(deed, by))
     }
 
     fn state(records: &[Record], now: i64) -> AlarmState {
@@ -467,7 +478,14 @@ mod tests {
         let shelved = done(11, 10, Deed::Shelved(at(100)));
         assert_eq!(state(&[raised.clone(), shelved.clone()], 99), Shelved);
         assert_eq!(state(&[raised.clone(), shelved.clone()], 100), Unacknowledged);
-        assert_eq!(state(&[raised.clone(), shelved, done(50, 10, Deed::Unshelved)], 51), Unacknowledged);
+        assert_eq!(state(&[raised.clone(), shelved.clone(), done(50, 10, Deed::Unshelved)], 51), Unacknowledged);
+        let mut book = Book::default();
+        [&raised, &shelved].into_iter().for_each(|record| book.apply(record));
+        assert_eq!(book.unshelved(at(99)), []);
+        let over = book.unshelved(at(105));
+        assert_eq!(over, [done_by(100, 10, Deed::Unshelved, By { who: "".into(), comment: "".into() })]);
+        book.apply(&over[0]);
+        assert_eq!(book.unshelved(at(106)), []);
         let out = [raised, done(11, 10, Deed::OutOfService)];
         assert_eq!(state(&out, 12), OutOfService);
         let again = [&out[..], &[record(20, 10, Happened::Returned), record(30, 30, said(false))]].concat();
@@ -536,7 +554,7 @@ mod tests {
         book.apply(&record(1_000, 1_000, said(false)));
         let alarm = book.get(ASSET, RULE).unwrap();
         assert!(alarm.is_stale(at(1_001 + 86_400)) && alarm.times == 4);
-        assert_eq!(book.withdrawn(|rule| rule == RULE, at(2_000)), []);
+        assert_eq!(book.withdrawn(|alarm| &*alarm.rule == RULE, at(2_000)), []);
         let gone = book.withdrawn(|_| false, at(2_000));
         book.apply(&gone[0]);
         assert!(!book.get(ASSET, RULE).unwrap().is_active);

@@ -163,6 +163,28 @@ impl Engine {
         State { profiles: remembered.chain(watched).collect() }
     }
 
+    /// What its rules have raised and not returned: by which rule, of whom, and when.
+    pub fn active(&self) -> Vec<(String, AssetId, Timestamp)> {
+        let mut active = Vec::new();
+        let mut add = |rule: &Rule, names: &[AssetId], phases: &HashMap<AssetNumber, Phase>| {
+            active.extend(phases.iter().filter_map(|(asset, phase)| match phase {
+                Phase::Active { raised, .. } => Some((rule.id.clone(), names[*asset as usize].clone(), *raised)),
+                Phase::Pending(_) => None,
+            }));
+        };
+        for watched in self.profiles.values() {
+            let made = watched.made.iter().zip(&watched.phases);
+            made.for_each(|(made, phases)| add(&made.rule, &watched.heard.names, phases));
+        }
+        for (profile, remembered) in &self.remembered {
+            let names = remembered.names();
+            for rule in self.rules.get(profile).into_iter().flatten() {
+                add(rule, &names, &remembered.phases(rule));
+            }
+        }
+        active
+    }
+
     /// The rules that it was given.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         self.rules.values().flatten()

@@ -105,6 +105,11 @@ impl Remembered {
         }
     }
 
+    /// The assets, by their numbers.
+    pub(crate) fn names(&self) -> Vec<AssetId> {
+        self.assets.iter().map(|asset| asset.id.clone()).collect()
+    }
+
     /// What was heard, of the signals that `profile` has.
     pub(crate) fn heard(&self, profile: &Profile) -> Heard {
         let mut heard = Heard::default();

@@ -1,5 +1,6 @@
 //! The configuration file, `tongmai.toml`. The comments of these structs are its manual: see [`crate::manual`].
 
+mod diagnosis;
 mod fleet;
 mod flight_sql;
 mod forward;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::diagnosis::DiagnosisConfig;
 pub use self::fleet::FleetConfig;
 pub use self::flight_sql::FlightSqlConfig;
 pub use self::forward::{BeginConfig, ForwardConfig, Gbt32960ForwardConfig, RepliesConfig};
@@ -50,6 +52,8 @@ pub struct Config {
     pub flight_sql: FlightSqlConfig,
     /// How the fleet is looked at, in the console and by `/api/v1/fleet`.
     pub fleet: FleetConfig,
+    /// Rules that say when something is wrong, and raise alarms.
+    pub diagnosis: DiagnosisConfig,
     /// The sources: one `[[gateways]]` section for each.
     pub gateways: Vec<GatewayConfig>,
     /// The upstream platforms that reports of vehicles are forwarded to: one `[[forwards]]` section for each.
@@ -240,7 +244,7 @@ impl Config {
         config.forwards.iter_mut().for_each(|forward| forward.resolve(folder));
         let passwords = [&mut config.postgres.password_file, &mut config.flight_sql.password_file];
         let folders = [&mut config.backup.dir, &mut config.query.spill_dir];
-        for path in passwords.into_iter().chain(folders).flatten() {
+        for path in passwords.into_iter().chain(folders).flatten().chain(&mut config.diagnosis.rules) {
             *path = folder.join(&*path);
         }
         config.check()?;

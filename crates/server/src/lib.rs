@@ -1,14 +1,17 @@
 //! Where everything meets: configuration, gateways, store, SQL, HTTP API and the console, wired into one server.
 //!
 //! In the order in which a value passes through: [`config`] says what to connect; `sources` runs the gateways, which hand
-//! over through `ingest` what `quarantine` does not keep, as does `receive` for what others send; `live` tells what is new; `fleet` knows how all vehicles are; `http` answers questions and shows the
+//! over through `ingest` what `quarantine` does not keep, as does `receive` for what others send; `live` tells what is new; `alarms` runs `rules` over it; `fleet` knows how all vehicles are; `http` answers questions and shows the
 //! console. [`import`] is the way in for files. Engines never see one another: only this crate knows them all.
 
 pub mod config;
 pub mod import;
 pub mod manual;
+pub mod rules;
 
+mod alarms;
 mod clock;
+mod files;
 mod fleet;
 mod flight_sql;
 mod forward_keys;

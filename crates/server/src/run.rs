@@ -16,6 +16,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::SystemClock;
+use crate::alarms::{self, Alarms};
 use crate::config::{Config, ConfigError};
 use crate::fleet::follow::Follower;
 use crate::flight_sql;
@@ -29,6 +30,7 @@ use crate::live::Live;
 use crate::postgres;
 use crate::quarantine::FileQuarantine;
 use crate::receive::{self, Receivers};
+use crate::rules::RulesError;
 use crate::sources::Sources;
 use crate::vehicles::Vehicles;
 
@@ -75,6 +77,9 @@ pub enum ServeError {
         /// Why.
         source: OpenError,
     },
+    /// The rules do not read.
+    #[error(transparent)]
+    Rules(RulesError),
     /// No questions can be answered.
     #[error("failed to start the SQL engine")]
     Query(#[source] QueryError),
@@ -141,6 +146,9 @@ impl Server {
             sources.wait(name, link.clone());
             link
         });
+        let alarms = Alarms::new(&config.diagnosis, link(alarms::NAME), data.join("diagnosis").join("checkpoint"));
+        let alarms = Arc::new(alarms.map_err(ServeError::Rules)?);
+        tasks.push(tokio::spawn(Arc::clone(&alarms).run(Arc::clone(&store), stop.clone())));
         let forwards = Forwards::start(&config.forwards, &store, &data, &clock, &stop);
         let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines, samples);
         let engine = engine(&config, &data).await?;
@@ -151,6 +159,7 @@ impl Server {
             limits: config.query,
             sources,
             vehicles,
+            alarms,
             forwards,
             writing: Writing::new(receivers, config.write, !address.ip().is_loopback()),
             backups: Backups::new(config.backup.dir),
@@ -289,9 +298,9 @@ impl Running {
         let mut app = app;
         for _ in 0..50 {
             match Arc::try_unwrap(app) {
-                Ok(App { sources, forwards, store, writing, vehicles, .. }) => {
+                Ok(App { sources, forwards, store, writing, vehicles, alarms, .. }) => {
                     // They hold the way into the store.
-                    drop((writing, vehicles));
+                    drop((writing, vehicles, alarms));
                     sources.ended().await;
                     forwards.ended().await;
                     close(store).await;

@@ -14,13 +14,14 @@ use store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarms;
 use crate::config::{AgentConfig, GatewayConfig, ShdrConfig};
 use crate::own::{self, OwnGateway};
 use crate::vehicles::Vehicles;
 
 /// Tables whose names stand for one thing each, so that nothing else is kept under them.
 pub(crate) const BUILT_IN_TABLES: [&[&str]; 2] =
-    [&query::RESERVED_TABLES, &[own::NAME, gbt32960::PROFILE, SESSION_PROFILE, ORDER_PROFILE]];
+    [&query::RESERVED_TABLES, &[own::NAME, gbt32960::PROFILE, SESSION_PROFILE, ORDER_PROFILE, alarms::NAME]];
 
 /// One gateway, for whoever asks how it is doing.
 #[derive(Clone)]

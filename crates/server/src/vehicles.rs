@@ -1,8 +1,8 @@
 //! What the gateways of vehicles share with whoever looks after the fleet: the orders that are given, the vehicles that are
 //! not registered, and those that were accepted. Must not know of HTTP.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +12,7 @@ use gbt32960::{Standard, Vin};
 use model::Timestamp;
 
 use crate::config::{Gbt32960Config, PlatformConfig};
+use crate::files;
 use crate::vehicle_keys;
 
 /// See the module.
@@ -119,20 +120,12 @@ fn invalid_list(path: &Path, error: &dyn std::fmt::Display) -> GatewayError {
 
 /// Adds `line` to a file, which is replaced as a whole; returns when that is durable.
 fn append(path: &Path, line: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
     let before = match fs::read_to_string(path) {
         Ok(before) => before,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(before.as_bytes())?;
-    file.write_all(line.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(folder)?.sync_all()
+    files::replace(path, (before + line).as_bytes())
 }
 
 #[cfg(test)]

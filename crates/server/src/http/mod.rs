@@ -3,6 +3,7 @@
 
 pub(crate) mod observation;
 
+mod alarms;
 mod assets;
 pub(crate) mod backup;
 mod changes;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 use self::error::ApiError;
+use crate::alarms::Alarms;
 use crate::config::QueryConfig;
 use crate::forwards::Forwards;
 use crate::live::Live;
@@ -53,6 +55,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sources: Sources,
     pub(crate) vehicles: Vehicles,
+    pub(crate) alarms: Arc<Alarms>,
     pub(crate) forwards: Forwards,
     pub(crate) quarantine: Arc<FileQuarantine>,
     pub(crate) live: Live,
@@ -98,6 +101,11 @@ const BODY_BYTES_MAX: usize = 1 << 20;
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     paths(
+        alarms::alarms,
+        alarms::act,
+        alarms::records,
+        alarms::figures,
+        alarms::rules,
         assets::assets,
         assets::profiles,
         assets::current,
@@ -137,6 +145,11 @@ pub fn openapi() -> String {
 /// All routes. A server that is `loopback_only` answers to no name but `localhost`.
 pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
     let routes = Router::new()
+        .route("/api/v1/alarms", get(alarms::alarms))
+        .route("/api/v1/alarms/deeds", post(alarms::act))
+        .route("/api/v1/alarms/records", get(alarms::records))
+        .route("/api/v1/alarms/figures", get(alarms::figures))
+        .route("/api/v1/rules", get(alarms::rules))
         .route("/api/v1/assets", get(assets::assets))
         .route("/api/v1/profiles", get(assets::profiles))
         .route("/api/v1/current", get(assets::current))
