@@ -1,16 +1,16 @@
 //! `tongmai diagnose`: whether rules make sense, and what they would have said of what is stored.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-use diagnosis::{Engine, Event, Rule, RuleError, Text, What};
+use anyhow::{Result, bail};
+use diagnosis::{Engine, Event, RuleError, Text, What};
 use gbt32960::Standard;
 use model::{AssetId, Batch, Profile, Rows, Timestamp};
 use serde_json::json;
+use server::rules::Rules;
 use store::{ReceivedRows, ReceivedSpan, TableSnapshot};
 
 use crate::export::time;
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: DiagnoseArguments) -> Result<()> {
 }
 
 fn check(arguments: &CheckArguments) -> Result<()> {
-    let (rules, mut mistakes) = read(&arguments.rules)?;
+    let Rules { rules, mut mistakes } = read(&arguments.rules)?;
     let mut profiles = vec![Arc::clone(Standard::built_in().profile())];
     if let Some(data) = &arguments.data {
         profiles.extend(crate::ask::read(data)?.tables.into_iter().map(|table| table.profile));
@@ -96,48 +96,18 @@ fn told(mistakes: &[RuleError]) -> Result<()> {
 }
 
 /// The rules that `paths` name, and what is wrong with others.
-fn read(paths: &[PathBuf]) -> Result<(Vec<Rule>, Vec<RuleError>)> {
-    let (mut rules, mut mistakes): (Vec<Rule>, Vec<RuleError>) = (Vec::new(), Vec::new());
-    for file in paths.iter().map(|path| files(path)).collect::<Result<Vec<_>>>()?.concat() {
-        let text = fs::read_to_string(&file).with_context(|| format!("failed to read `{}`", file.display()))?;
-        match diagnosis::read(&file.display().to_string(), &text) {
-            Err(mistake) => mistakes.push(mistake),
-            Ok(read) => {
-                for rule in read {
-                    match rule {
-                        Ok(rule) if rules.iter().any(|known| known.id == rule.id) => mistakes.push(RuleError {
-                            place: rule.place,
-                            rule: Some(rule.id),
-                            problem: "id: there is another rule of that name".to_owned(),
-                        }),
-                        Ok(rule) => rules.push(rule),
-                        Err(mistake) => mistakes.push(mistake),
-                    }
-                }
-            }
-        }
-    }
-    if rules.is_empty() && mistakes.is_empty() {
+fn read(paths: &[PathBuf]) -> Result<Rules> {
+    let mut rules = Rules::default();
+    paths.iter().try_for_each(|path| rules.read(path))?;
+    if rules.rules.is_empty() && rules.mistakes.is_empty() {
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         bail!("there are no rules in `{}`: expected files of TOML with [[rule]]", names.join("`, `"));
     }
-    Ok((rules, mistakes))
-}
-
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let entries = fs::read_dir(path).with_context(|| format!("failed to read the folder `{}`", path.display()))?;
-    let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    let mut files: Vec<PathBuf> =
-        paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
-    files.sort();
-    Ok(files)
+    Ok(rules)
 }
 
 fn replay(arguments: &ReplayArguments) -> Result<()> {
-    let (rules, mistakes) = read(&arguments.rules)?;
+    let Rules { rules, mistakes } = read(&arguments.rules)?;
     told(&mistakes)?;
     let snapshot = crate::ask::read(&arguments.data)?;
     let mut replay = Replay { engine: Engine::new(rules.clone()), arguments, rows: 0, raised: 0 };

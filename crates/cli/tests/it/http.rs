@@ -74,12 +74,18 @@ pub(crate) fn try_post(address: SocketAddr, path: &str, content_type: &str, body
     Some((text.split(' ').nth(1)?.parse().ok()?, text))
 }
 
+/// Status and body of the answer to `POST path` with `body`.
+#[track_caller]
+pub(crate) fn post(address: SocketAddr, path: &str, body: &Value) -> (u16, Value) {
+    let body = body.to_string();
+    let head = format!("POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json");
+    answer(address, &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+}
+
 /// The rows of the answer to `query`.
 #[track_caller]
 pub(crate) fn sql(address: SocketAddr, query: &str) -> Vec<Vec<Value>> {
-    let body = json!({ "query": query }).to_string();
-    let head = "POST /api/v1/sql HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json";
-    let (status, answer) = answer(address, &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    let (status, answer) = post(address, "/api/v1/sql", &json!({ "query": query }));
     assert_eq!((status, &answer["truncated"]), (200, &json!(false)), "{query}: {answer}");
     serde_json::from_value(answer["rows"].clone()).expect("rows of values")
 }

@@ -15,6 +15,7 @@
 #![expect(clippy::disallowed_methods, reason = "a process runs in real time: nothing here can be paused")]
 
 mod adapter;
+mod alarms;
 mod answers;
 mod bad_input;
 mod diagnose;
