@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -131,6 +132,13 @@ struct File {
     rules: Vec<Spanned<RuleTable>>,
 }
 
+/// Where the rules of a file stand, whatever they say.
+#[derive(Deserialize)]
+struct Loose {
+    #[serde(rename = "rule")]
+    rules: Vec<Spanned<IgnoredAny>>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleTable {
@@ -172,12 +180,23 @@ const TEXT_MAX: usize = 2_000;
 /// When the file is no TOML, or not of this form.
 pub fn read(file: &str, text: &str) -> Result<Vec<Result<Rule, RuleError>>, RuleError> {
     let lines = Lines { file, text };
-    let parsed: File = toml::from_str(text).map_err(|error| RuleError {
-        place: lines.place(error.span().map_or(0, |span| span.start)),
-        rule: None,
-        problem: error.message().to_owned(),
-    })?;
-    Ok(parsed.rules.into_iter().map(|rule| lines.rule(rule)).collect())
+    let whole = match lines.rules(text) {
+        Ok(rules) => return Ok(rules),
+        Err(error) => error,
+    };
+    // A mistake in the form of one rule is no reason to do without the others.
+    let Ok(Loose { rules }) = toml::from_str(text) else { return Err(whole) };
+    let starts: Vec<usize> = rules.iter().map(|rule| rule.span().start).collect();
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let alone = |(start, end): (&usize, usize)| {
+        let above: String = text[..*start].chars().filter(|c| *c == '\n').collect();
+        lines.rules(&(above + &text[*start..end]))
+    };
+    let read: Vec<_> = starts.iter().zip(ends).map(alone).collect();
+    if read.iter().all(Result::is_ok) {
+        return Err(whole);
+    }
+    Ok(read.into_iter().flat_map(|read| read.unwrap_or_else(|mistake| vec![Err(mistake)])).collect())
 }
 
 struct Lines<'a> {
@@ -186,6 +205,17 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
+    /// The rules in `text`, which has the lines of the file.
+    fn rules(&self, text: &str) -> Result<Vec<Result<Rule, RuleError>>, RuleError> {
+        let lines = Lines { text, ..*self };
+        let parsed: File = toml::from_str(text).map_err(|error| RuleError {
+            place: lines.place(error.span().map_or(0, |span| span.start)),
+            rule: None,
+            problem: error.message().to_owned(),
+        })?;
+        Ok(parsed.rules.into_iter().map(|rule| lines.rule(rule)).collect())
+    }
+
     fn place(&self, byte: usize) -> Place {
         let before = &self.text.as_bytes()[..byte.min(self.text.len())];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();

@@ -374,6 +374,20 @@ fn a_profile_that_gets_a_signal_keeps_what_was_known_and_lets_more_rules_run() {
 }
 
 #[test]
+fn a_mistake_in_the_form_of_one_rule_leaves_the_others() {
+    let text =
+        rule_text("one", "speed > 1", "") + &rule_text("two", "speed > 1", "latched = 7") + &rule_text("three", "", "");
+    let read = read("van.toml", &text).unwrap();
+    let told: Vec<String> =
+        read.iter().map(|rule| rule.as_ref().map_or_else(ToString::to_string, |rule| rule.id.clone())).collect();
+    assert_eq!(told, ["one", "van.toml:22: invalid type: integer `7`, expected a boolean", "three"]);
+    let places: Vec<usize> = read.iter().flatten().map(|rule| rule.place.line).collect();
+    assert_eq!(places, [1, 23]);
+    assert!(super::read("van.toml", "rule = 5").is_err() && super::read("van.toml", &(text + "[other]\n")).is_ok());
+    assert!(super::read("van.toml", &("x = 1\n".to_owned() + &rule_text("one", "speed > 1", ""))).is_err());
+}
+
+#[test]
 fn a_rule_that_cannot_run_is_told_and_the_others_go_on() {
     let mut engine =
         Engine::new(rules(&(rule_text("wrong", "nothing > 1", "") + &rule_text("fast", "speed > 90", ""))));
