@@ -9,6 +9,7 @@ it('every address names a page, and the page of a machine finds its way back', (
   check('/machines/machine%2Flathe-01', { page: 'machine', asset: 'machine/lathe-01' });
   check(machinePath('machine/五轴-01'), { page: 'machine', asset: 'machine/五轴-01' });
   check('/fleet', { page: 'fleet' });
+  check('/alarms', { page: 'alarms' });
   check(vehiclePath('LTMTEST0000000001'), { page: 'vehicle', vin: 'LTMTEST0000000001' });
   check('/vehicles', { page: 'unknown', path: '/vehicles' });
   check('/machines/%E0%A4%A', { page: 'unknown', path: '/machines/%E0%A4%A' });

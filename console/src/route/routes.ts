@@ -5,6 +5,7 @@ export type Route =
   | { page: 'machine'; asset: string }
   | { page: 'fleet' }
   | { page: 'vehicle'; vin: string }
+  | { page: 'alarms' }
   | { page: 'connections' }
   | { page: 'ask' }
   | { page: 'unknown'; path: string };
@@ -20,7 +21,9 @@ export function parseRoute(path: string): Route {
       return { page: 'unknown', path };
     }
   }
-  if (second === undefined && (first === 'fleet' || first === 'connections' || first === 'ask')) return { page: first };
+  const alone = ['fleet', 'alarms', 'connections', 'ask'] as const;
+  const page = alone.find((page) => page === first);
+  if (second === undefined && page !== undefined) return { page };
   return { page: 'unknown', path };
 }
 

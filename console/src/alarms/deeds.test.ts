@@ -1,0 +1,46 @@
+import { expect, it } from 'vitest';
+import type { Alarm, AlarmState } from '../api/alarms';
+import { deedsOf, pageOf, wantsReason } from './deeds';
+
+function alarm(state: AlarmState, isSeen: boolean): Alarm {
+  const both = { zh: '', en: '' };
+  return {
+    asset: 'vehicle/V1',
+    rule: 'r',
+    state,
+    active: true,
+    priority: 'high',
+    title: both,
+    explanation: both,
+    version: 1,
+    raised: '2026-07-07T10:00:00Z',
+    times: 1,
+    chattering: false,
+    stale: false,
+    ...(isSeen ? { acknowledged: { by: 'Li', time: '', comment: '' } } : {}),
+  };
+}
+
+it('offers what the state allows', () => {
+  expect(deedsOf(alarm('unacknowledged', false))).toEqual(['acknowledge', 'shelve', 'out_of_service', 'comment']);
+  expect(deedsOf(alarm('acknowledged', true))).toEqual(['shelve', 'out_of_service', 'comment']);
+  expect(deedsOf(alarm('latched_unacknowledged', false))[0]).toBe('acknowledge');
+  expect(deedsOf(alarm('latched_acknowledged', true))[0]).toBe('reset');
+  expect(deedsOf(alarm('shelved', true))).toEqual(['unshelve', 'out_of_service', 'comment']);
+  expect(deedsOf(alarm('out_of_service', true))).toEqual(['in_service', 'comment']);
+});
+
+it('wants a reason for what hides an alarm', () => {
+  expect(['acknowledge', 'reset', 'shelve', 'out_of_service'].map((deed) => wantsReason(deed as never))).toEqual([
+    false,
+    false,
+    true,
+    true,
+  ]);
+});
+
+it('knows the pages of assets', () => {
+  expect(pageOf('vehicle/LTM 1')).toBe('/vehicles/LTM%201');
+  expect(pageOf('machine/lathe-01')).toBe('/machines/machine%2Flathe-01');
+  expect(pageOf('site/local')).toBeNull();
+});

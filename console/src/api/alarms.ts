@@ -1,0 +1,106 @@
+// The routes about alarms, and their shapes as they are on the wire. Keeps nothing and knows no page.
+import { query, request } from './client';
+
+export type Priority = 'low' | 'medium' | 'high' | 'critical';
+export type AlarmState =
+  | 'unacknowledged'
+  | 'acknowledged'
+  | 'returned_unacknowledged'
+  | 'latched_unacknowledged'
+  | 'latched_acknowledged'
+  | 'shelved'
+  | 'out_of_service'
+  | 'normal';
+export type Deed = 'acknowledge' | 'comment' | 'reset' | 'shelve' | 'unshelve' | 'out_of_service' | 'in_service';
+
+export interface Both {
+  zh: string;
+  en: string;
+}
+
+export interface Done {
+  by: string;
+  time: string;
+  comment: string;
+  until?: string;
+}
+
+export interface Alarm {
+  asset: string;
+  rule: string;
+  state: AlarmState;
+  active: boolean;
+  priority: Priority;
+  title: Both;
+  explanation: Both;
+  advice?: Both;
+  rationale?: Both;
+  source?: string;
+  version: number;
+  raised: string;
+  returned?: string;
+  acknowledged?: Done;
+  shelved?: Done;
+  out_of_service?: Done;
+  times: number;
+  chattering: boolean;
+  stale: boolean;
+}
+
+export interface Alarms {
+  revision: number;
+  alarms: Alarm[];
+  total: number;
+  states: Partial<Record<AlarmState, number>>;
+  open: Partial<Record<Priority, number>>;
+}
+
+export interface AlarmRecord {
+  time: string;
+  asset: string;
+  rule: string;
+  event: string;
+  by: string | null;
+  comment: string | null;
+  until: string | null;
+  explanation_zh: string | null;
+  explanation_en: string | null;
+}
+
+/** For how long the server holds an answer back until there is something new. */
+const WAIT_SECS = 20;
+
+/** The alarms in `state`; waits for a while until there is another revision than `after`. */
+export function fetchAlarms(state: string, after: number | null, abort: AbortSignal): Promise<Alarms> {
+  const waiting: [string, string][] =
+    after === null
+      ? []
+      : [
+          ['after', String(after)],
+          ['wait_secs', String(WAIT_SECS)],
+        ];
+  const path = `/api/v1/alarms${query([['state', state], ...waiting])}`;
+  return request<Alarms>(path, { signal: abort }, (WAIT_SECS + 15) * 1_000);
+}
+
+export async function fetchRecords(alarm: Alarm): Promise<AlarmRecord[]> {
+  const wanted: [string, string][] = [
+    ['asset', alarm.asset],
+    ['rule', alarm.rule],
+    ['limit', '50'],
+  ];
+  return (await request<{ records: AlarmRecord[] }>(`/api/v1/alarms/records${query(wanted)}`)).records;
+}
+
+export interface DeedBody {
+  deed: Deed;
+  by: string;
+  comment: string;
+  until?: string;
+}
+
+export function act(alarm: Alarm, body: DeedBody): Promise<Alarm> {
+  const { asset, rule, raised } = alarm;
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' } };
+  return request<Alarm>('/api/v1/alarms/deeds', { ...init, body: JSON.stringify({ asset, rule, raised, ...body }) });
+}
