@@ -76,4 +76,19 @@ describe.skipIf(!process.env['TONGMAI_URL'])('the fleet of the demo', () => {
     await page.waitForSelector('[data-order][data-state="answered"]');
     await picture(page, 'demo-orders');
   });
+
+  it('lists alarms, and one is acknowledged', async () => {
+    await page.goto(`${server.url}/alarms`);
+    await page.waitForSelector('[data-alarm]');
+    await page.click('[data-alarm] button');
+    await page.waitForSelector('[data-test="alarm"][data-state$="unacknowledged"]');
+    await page.click('[data-deed="acknowledge"]');
+    expect(await page.textContent('[data-test="alarm"] [role="alert"]')).toContain('name');
+    await page.fill('[data-test="by"]', 'Li Hua');
+    await page.fill('[data-test="comment"]', 'On my way');
+    await page.click('[data-deed="acknowledge"]');
+    await page.waitForSelector('[data-test="records"] [data-event="acknowledged"]');
+    expect(await page.textContent('[data-test="records"] [data-event="acknowledged"]')).toContain('On my way');
+    await picture(page, 'demo-alarms');
+  });
 });

@@ -57,6 +57,8 @@ function routes(plant, fleet, nowMs) {
     '/api/v1/fleet': () => fleet.summary(nowMs()),
     '/api/v1/fleet/vehicles': (query) => fleet.page(query, nowMs()),
     '/api/v1/fleet/positions': (query) => fleet.positions(query, nowMs()),
+    // Nothing is wrong here: whoever has that answer waits for a while.
+    '/api/v1/alarms': () => ({ revision: 0, alarms: [], total: 0, states: {}, open: {} }),
     '/api/v1/orders': (query) => fleet.ordersOf(query.get('asset'), nowMs()),
     '/api/v1/history': (query) => {
       const asset = query.get('asset');
@@ -111,6 +113,10 @@ export async function startMock({
     if (url.pathname === '/api/v1/sql') return answerSql(request, response, plant);
     if (url.pathname === '/api/v1/orders' && request.method === 'POST') {
       return readBody(request, (body) => sendJson(response, 202, fleet.place(JSON.parse(body), nowMs())));
+    }
+    if (url.pathname === '/api/v1/alarms' && url.searchParams.has('after')) {
+      const answer = () => sendJson(response, 200, api['/api/v1/alarms']());
+      return void setTimeout(answer, Number(url.searchParams.get('wait_secs')) * 1_000);
     }
     const frames = /^\/api\/v1\/vehicles\/([^/]+)\/frames$/.exec(url.pathname);
     if (frames) return sendJson(response, 200, fleet.frames(frames[1], url.searchParams, nowMs()));

@@ -149,8 +149,8 @@ fn faults(vehicles: u32, past_secs: u32) -> Vec<Fault> {
         Fault { kind, vehicle, time, severity }
     };
     let faults = [
-        fault(FaultKind::Short, 3, past_secs, 4.0),
-        fault(FaultKind::Insulation, 7, 1_800, 1.0),
+        fault(FaultKind::Short, 3, past_secs, 12.0),
+        fault(FaultKind::Insulation, 7, 5_400, 3.0),
         fault(FaultKind::Freeze, 8, 3_600, 6.0),
     ];
     faults.into_iter().filter(|fault| fault.vehicle <= vehicles).collect()

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use diagnosis::{Rule, RuleError};
 
 /// The rules that come with the program, each file with its name.
-const SHIPPED: [(&str, &str); 1] =
-    [("packs/vehicle/rules/traction-battery.toml", include_str!("../../../packs/vehicle/rules/traction-battery.toml"))];
+const SHIPPED: [(&str, &str); 2] = [
+    ("packs/vehicle/rules/traction-battery.toml", include_str!("../../../packs/vehicle/rules/traction-battery.toml")),
+    ("packs/vehicle/rules/gbt32960-alarms.toml", include_str!("../../../packs/vehicle/rules/gbt32960-alarms.toml")),
+];
 
 /// Rules, and what is wrong with others.
 #[derive(Debug, Default)]
@@ -101,17 +103,17 @@ mod tests {
         let vehicle = gbt32960::Standard::built_in();
         assert_eq!(diagnosis::check(&shipped.rules, vehicle.profile()), []);
         let folder = tempfile::tempdir().unwrap();
-        let mut own = SHIPPED[0].1.replace("version = 1", "version = 7");
-        own.push_str("[[rule]]\nid = 5\n");
-        fs::write(folder.path().join("own.toml"), own.replace("[[rule]]\nid = 5\n", "")).unwrap();
+        let own = SHIPPED[0].1.replace("version = 1", "version = 7");
+        fs::write(folder.path().join("own.toml"), own).unwrap();
         fs::write(folder.path().join("twice.toml"), SHIPPED[0].1).unwrap();
         fs::write(folder.path().join("notes.txt"), "no rules").unwrap();
         let mut others = Rules::default();
         others.read(folder.path()).unwrap();
         assert_eq!(others.mistakes.len(), others.rules.len(), "each is there twice");
-        let count = shipped.rules.len();
+        let (count, own) = (shipped.rules.len(), others.rules.len());
         let all = shipped.replaced_by(others);
-        assert!(all.rules.len() == count && all.rules.iter().all(|rule| rule.version == 7));
+        assert_eq!(all.rules.len(), count);
+        assert_eq!(all.rules.iter().filter(|rule| rule.version == 7).count(), own);
         let error = Rules::default().read(&folder.path().join("none.toml")).unwrap_err();
         assert!(error.to_string().contains("none.toml"));
     }
