@@ -5,7 +5,7 @@
 mod checkpoint;
 mod follow;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diagnosis::{ALARM_PROFILE, Alarm, Book, By, Deed, DeedError, Record, Rule, RuleError, batch};
@@ -66,11 +66,11 @@ pub(crate) enum NotDone {
 }
 
 impl Alarms {
-    /// The rules that `config` names; what is kept goes through `link`, and how far they have come into the file `checkpoint`.
+    /// The rules that `config` names; what is kept goes through `link`, and how far they have come into the data directory `data`.
     ///
     /// # Errors
     /// When a file of rules does not read. What is wrong with a rule is told, and the others run.
-    pub(crate) fn new(config: &DiagnosisConfig, link: Link, checkpoint: PathBuf) -> Result<Self, RulesError> {
+    pub(crate) fn open(config: &DiagnosisConfig, link: Link, data: &Path) -> Result<Arc<Self>, RulesError> {
         let mut own = Rules::default();
         config.rules.iter().try_for_each(|path| own.read(path))?;
         let shipped = if config.shipped_rules { Rules::shipped() } else { Rules::default() };
@@ -79,7 +79,8 @@ impl Alarms {
             tracing::error!(%mistake, "a rule cannot be used");
         }
         let rules = rules.into_iter().map(Arc::new).collect();
-        Ok(Self {
+        let checkpoint = data.join("diagnosis").join("checkpoint");
+        Ok(Arc::new(Self {
             link,
             rules,
             mistakes,
@@ -87,7 +88,7 @@ impl Alarms {
             shelf: Mutex::default(),
             revision: watch::Sender::default(),
             health: Mutex::default(),
-        })
+        }))
     }
 
     /// The rules that run.

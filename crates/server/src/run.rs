@@ -146,8 +146,7 @@ impl Server {
             sources.wait(name, link.clone());
             link
         });
-        let alarms = Alarms::new(&config.diagnosis, link(alarms::NAME), data.join("diagnosis").join("checkpoint"));
-        let alarms = Arc::new(alarms.map_err(ServeError::Rules)?);
+        let alarms = Alarms::open(&config.diagnosis, link(alarms::NAME), &data).map_err(ServeError::Rules)?;
         tasks.push(tokio::spawn(Arc::clone(&alarms).run(Arc::clone(&store), stop.clone())));
         let forwards = Forwards::start(&config.forwards, &store, &data, &clock, &stop);
         let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines, samples);

@@ -580,24 +580,20 @@ fn ended<O>(running: &std_mpsc::Receiver<Outcome<O>>) -> Option<Outcome<O>> {
 
 /// Removes a file that is not needed, if it is there. That a disk is read-only has been told for all of its files.
 fn remove(place: Place<'_>, path: &Path) {
-    match place.disk.remove(path) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem) => {
-            tracing::warn!(path = %path.display(), %error, "failed to remove a file that is no longer needed");
-        }
-        _ => {}
+    if let Err(error) = place.disk.remove(path)
+        && !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem)
+    {
+        tracing::warn!(path = %path.display(), %error, "failed to remove a file that is no longer needed");
     }
 }
 
 /// An error with its causes, in one line; those that it tells itself are not told again.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let told = cause.to_string();
-        if !text.ends_with(&told) {
-            text = format!("{text}: {told}");
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        if !text.ends_with(&cause.to_string()) {
+            text = format!("{text}: {cause}");
         }
-        source = cause.source();
     }
     text
 }

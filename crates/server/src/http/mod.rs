@@ -17,6 +17,7 @@ mod json;
 mod newcomers;
 pub(crate) mod orders;
 mod queries;
+mod rules;
 mod sources;
 mod sql;
 mod status;
@@ -105,7 +106,7 @@ const BODY_BYTES_MAX: usize = 1 << 20;
         alarms::act,
         alarms::records,
         alarms::figures,
-        alarms::rules,
+        rules::rules,
         assets::assets,
         assets::profiles,
         assets::current,
@@ -149,7 +150,7 @@ pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
         .route("/api/v1/alarms/deeds", post(alarms::act))
         .route("/api/v1/alarms/records", get(alarms::records))
         .route("/api/v1/alarms/figures", get(alarms::figures))
-        .route("/api/v1/rules", get(alarms::rules))
+        .route("/api/v1/rules", get(rules::rules))
         .route("/api/v1/assets", get(assets::assets))
         .route("/api/v1/profiles", get(assets::profiles))
         .route("/api/v1/current", get(assets::current))
