@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
@@ -15,6 +15,7 @@ use server::SystemClock;
 use sim::fleet::{
     ConnectOptions, Counters, Counts, Fault, Fleet, FleetOptions, NetworkOptions, Replies, connect, record,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is told how the fleet is doing.
