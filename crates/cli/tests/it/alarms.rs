@@ -199,7 +199,7 @@ fn an_alarm_whose_rule_is_changed_ends_and_mistakes_are_told_while_others_run() 
     let (address, config) = configured(folder.path(), &fast, "");
     let served = Served::start(&data, &config);
     let mut vehicle = wait_for("a login", || Vehicle::connect(address, 1));
-    assert!((75..80).all(|second| vehicle.say(2, &speeding(1, second))));
+    assert!((75..79).all(|second| vehicle.say(2, &speeding(1, second))));
     wait_for("an alarm", || (http::get(served.address(), "/api/v1/alarms").1["total"] == 1).then_some(()));
     served.stop();
     let changed =
