@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::evaluate::{Memories, Outcomes, evaluate};
 use crate::expression::{condition, number};
 use crate::input::{AssetNumber, Handed, Input, Last};
+use crate::native::{Natives, has_conditions};
 use crate::rule::{Rule, RuleError, Text, Written};
 use crate::state::{Remembered, State};
 use crate::steps::{Op, Step, Steps};
@@ -107,6 +108,8 @@ pub struct Engine {
     profiles: BTreeMap<String, Watched>,
     /// Of profiles that have not been heard of again.
     remembered: BTreeMap<String, Remembered>,
+    /// By profile; `None` where nobody wants to know what sources say themselves.
+    natives: Option<BTreeMap<String, Natives>>,
     problems: Vec<RuleError>,
 }
 
@@ -150,22 +153,38 @@ impl Engine {
         engine
     }
 
+    /// Also tells of what sources raise themselves: conditions of MTConnect.
+    #[must_use]
+    pub fn with_natives(mut self) -> Self {
+        self.natives = Some(BTreeMap::new());
+        self
+    }
+
+    /// Whether anything could be said of rows of `profile`.
+    pub fn watches(&self, profile: &Profile) -> bool {
+        self.rules.contains_key(profile.id()) || (self.natives.is_some() && has_conditions(profile))
+    }
+
     /// Goes on where another engine was that had taken the same rows. What its rules knew is known to those of this one that
     /// are the same, and what steps remembered to the rules that ask for the same steps.
     pub fn go_on(&mut self, state: State) {
         self.remembered = state.profiles;
+        if let Some(natives) = &mut self.natives {
+            *natives = state.natives;
+        }
     }
 
     /// Where it is.
     pub fn state(&self) -> State {
         let watched = self.profiles.iter().map(|(profile, watched)| (profile.clone(), watched.state()));
         let remembered = self.remembered.iter().map(|(profile, remembered)| (profile.clone(), remembered.clone()));
-        State { profiles: remembered.chain(watched).collect() }
+        State { profiles: remembered.chain(watched).collect(), natives: self.natives.clone().unwrap_or_default() }
     }
 
     /// What its rules have raised and not returned: by which rule, of whom, and when.
     pub fn active(&self) -> Vec<(String, AssetId, Timestamp)> {
-        let mut active = Vec::new();
+        let mut active: Vec<_> =
+            self.natives.iter().flat_map(|natives| natives.values()).flat_map(Natives::active).collect();
         let mut add = |rule: &Rule, names: &[AssetId], phases: &HashMap<AssetNumber, Phase>| {
             active.extend(phases.iter().filter_map(|(asset, phase)| match phase {
                 Phase::Active { raised, .. } => Some((rule.id.clone(), names[*asset as usize].clone(), *raised)),
@@ -219,7 +238,8 @@ impl Engine {
     }
 
     fn hear(&mut self, profile: &Arc<Profile>, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
-        let Some(rules) = self.rules.get(profile.id()) else { return Vec::new() };
+        let mut events = self.hear_natives(profile, rows, received);
+        let Some(rules) = self.rules.get(profile.id()) else { return events };
         let is_current = |watched: &Watched| Arc::ptr_eq(&watched.profile, profile);
         if !self.profiles.get(profile.id()).is_some_and(is_current) {
             let watched = match self.profiles.remove(profile.id()) {
@@ -235,7 +255,17 @@ impl Engine {
             self.profiles.insert(profile.id().to_owned(), watched);
         }
         let watched = self.profiles.get_mut(profile.id());
-        watched.map(|watched| watched.hear(rows, received)).unwrap_or_default()
+        events.extend(watched.map(|watched| watched.hear(rows, received)).unwrap_or_default());
+        events
+    }
+
+    fn hear_natives(&mut self, profile: &Profile, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
+        match &mut self.natives {
+            Some(natives) if has_conditions(profile) => {
+                natives.entry(profile.id().to_owned()).or_default().hear(profile, rows, received)
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod expression;
 mod figures;
 mod input;
 mod memory;
+mod native;
 mod record;
 mod rule;
 mod state;

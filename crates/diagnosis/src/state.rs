@@ -11,6 +11,7 @@ use crate::engine::{Heard, Phase};
 use crate::evaluate::Memories;
 use crate::input::{AssetNumber, Last};
 use crate::memory::Memory;
+use crate::native::Natives;
 use crate::rule::Rule;
 use crate::steps::{Step, Steps};
 
@@ -18,6 +19,7 @@ use crate::steps::{Step, Steps};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct State {
     pub(crate) profiles: BTreeMap<String, Remembered>,
+    pub(crate) natives: BTreeMap<String, Natives>,
 }
 
 /// What is remembered of one profile. Assets go by their places in `assets`.

@@ -4,8 +4,8 @@ use std::slice;
 use std::sync::Arc;
 
 use model::{
-    AssetId, Batch, Changes, Column, FrameException, Frames, Observation, Profile, Quality, Rows, Scale, Shape, Signal,
-    Timestamp, Value, ValueKind, Vectors,
+    AssetId, Batch, Changes, Column, Condition, ConditionLevel, FrameException, Frames, Observation, Profile, Quality,
+    Rows, Scale, Shape, Signal, Timestamp, Value, ValueKind, Vectors,
 };
 
 use super::*;
@@ -385,6 +385,71 @@ fn a_mistake_in_the_form_of_one_rule_leaves_the_others() {
     assert_eq!(places, [1, 23]);
     assert!(super::read("van.toml", "rule = 5").is_err() && super::read("van.toml", &(text + "[other]\n")).is_ok());
     assert!(super::read("van.toml", &("x = 1\n".to_owned() + &rule_text("one", "speed > 1", ""))).is_err());
+}
+
+#[test]
+fn conditions_of_sources_are_raised_by_code_and_return() {
+    let signal = Signal::new("spindle_load", "mtconnect:LOAD", ValueKind::Condition);
+    let profile = Arc::new(Profile::new("lathe", Shape::Changes, vec![signal]).unwrap());
+    let said = |all: &[(i64, ConditionLevel, &str)]| {
+        let mut changes = Changes::default();
+        let asset = changes.intern(&"machine/M1".parse().unwrap());
+        for (seconds, level, code) in all {
+            let native_code = Some(*code).filter(|code| !code.is_empty()).map(Into::into);
+            let message = Some(format!("spindle {code}").into());
+            let value =
+                Value::Condition(Box::new(Condition { level: *level, native_code, message, ..Condition::default() }));
+            let (time, quality) = (second(*seconds), Quality::Good);
+            changes.push(asset, Observation { signal: 0, time, sequence: 0, quality, value, statistic: None });
+        }
+        Batch::changes(Arc::clone(&profile), second(100), changes)
+    };
+    let told = |events: &[Event]| -> Vec<String> {
+        let told = |event: &Event| {
+            let word = if event.what == What::Raised { event.rule.priority.as_str() } else { "-" };
+            format!("{word} {} {}/{}", event.rule.id, event.raised.millis() / 1_000, event.time.millis() / 1_000)
+        };
+        events.iter().map(told).collect()
+    };
+    use ConditionLevel::{Fault, Normal, Unavailable, Warning};
+    assert_eq!(Engine::default().take(&said(&[(0, Fault, "1")])), []);
+    let mut engine = Engine::default().with_natives();
+    let first = engine.take(&said(&[
+        (0, Normal, ""),
+        (1, Warning, "101"),
+        (2, Warning, "101"),
+        (3, Fault, "101"),
+        (4, Fault, "7"),
+    ]));
+    assert_eq!(
+        told(&first),
+        [
+            "medium condition:spindle_load:101 1/1",
+            "high condition:spindle_load:101 3/3",
+            "high condition:spindle_load:7 4/4"
+        ]
+    );
+    assert_eq!(
+        (first[0].rule.title.en.as_str(), first[0].rule.explanation.zh.as_str()),
+        ("spindle 101", "spindle_load · 101")
+    );
+    let mut again = Engine::default().with_natives();
+    again.go_on(written_and_read(&engine.state()));
+    assert_eq!(again.active().len(), 2);
+    // What is older says nothing of now, and what is not known ends nothing.
+    let more = said(&[(2, Normal, ""), (5, Unavailable, ""), (6, Normal, "7"), (7, Warning, ""), (8, Normal, "")]);
+    let received = [200, 201, 202, 203, 204].map(second);
+    let rest = again.replay(&profile, &more.rows, &received);
+    assert_eq!(
+        told(&rest),
+        [
+            "- condition:spindle_load:7 4/6",
+            "medium condition:spindle_load 7/7",
+            "- condition:spindle_load 7/8",
+            "- condition:spindle_load:101 3/8"
+        ]
+    );
+    assert_eq!(again.active(), []);
 }
 
 #[test]

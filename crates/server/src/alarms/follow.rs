@@ -71,7 +71,7 @@ impl Follower {
     /// A follower that is where the last one was. Whatever comes in from now on, it hears of.
     pub(super) async fn begin(alarms: Arc<Alarms>, store: Arc<Store>) -> Result<Self, Ended> {
         let changes = store.subscribe();
-        let engine = Engine::new(alarms.rules.iter().map(|rule| (**rule).clone()));
+        let engine = Engine::new(alarms.rules.iter().map(|rule| (**rule).clone())).with_natives();
         let path = alarms.checkpoint.clone();
         let known = blocking(move || Checkpoint::read(&path)).await?.unwrap_or_else(|error| {
             tracing::error!(%error, "what the rules remembered does not read: they look at the last day once more");
@@ -269,9 +269,8 @@ fn see(
     after: Timestamp,
     until: Timestamp,
 ) -> Result<(Seen, Timestamp), String> {
-    let watched: HashSet<String> = engine.rules().map(|rule| rule.profile.clone()).collect();
     let tables = snapshot.tables.iter();
-    let tables = tables.filter(|table| table.profile.id() == NAME || watched.contains(table.profile.id()));
+    let tables = tables.filter(|table| table.profile.id() == NAME || engine.watches(&table.profile));
     let until = span(&tables, after, until);
     // All is read before any of it is looked at: what fails is tried again as a whole.
     let mut seen = Seen::default();
