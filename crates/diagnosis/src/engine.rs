@@ -321,7 +321,7 @@ impl Watched {
             }
         }
         let signal = |op: &Op| match op {
-            Op::Signal(signal) | Op::IsOneOf { signal, .. } | Op::List { signal, .. } => Some(*signal),
+            Op::Signal(signal) | Op::Elements(signal) | Op::IsOneOf { signal, .. } => Some(*signal),
             _ => None,
         };
         let signals = steps.ops().iter().filter_map(signal).collect();
@@ -387,7 +387,7 @@ impl Made {
     ) {
         let truths = |step: Step| match &outcomes[step as usize] {
             Outcomes::Truths(truths) => truths.as_slice(),
-            Outcomes::Numbers(_) => &[],
+            _ => &[],
         };
         let (when, clear) = (truths(self.when), self.clear.map(truths));
         for (place, row) in input.order.iter().copied().enumerate() {
@@ -414,7 +414,7 @@ impl Made {
             if let Some(what) = what {
                 let value = |step: Step| match &outcomes[step as usize] {
                     Outcomes::Numbers(numbers) => numbers[row],
-                    Outcomes::Truths(_) => f64::NAN,
+                    _ => f64::NAN,
                 };
                 let shown = |(name, step, unit): &(String, Step, String)| Shown {
                     name: name.clone(),

@@ -1,8 +1,11 @@
 //! Computes steps over the rows of a batch, column by column. Knows nothing of rules or alarms.
 
+use std::borrow::Cow;
+
 use model::Timestamp;
 
 use crate::input::{AssetNumber, Input};
+use crate::lists::{Lists, of_list};
 use crate::memory::Memory;
 use crate::steps::{Op, Step, Steps};
 
@@ -11,6 +14,7 @@ use crate::steps::{Op, Step, Steps};
 pub(crate) enum Outcomes {
     Numbers(Vec<f64>),
     Truths(Vec<Option<bool>>),
+    Lists(Lists),
 }
 
 /// What steps with a memory remember, asset by asset.
@@ -84,23 +88,39 @@ pub(crate) fn evaluate(steps: &Steps, input: &Input<'_>, late: &[bool], memories
 fn numbers(done: &[Outcomes], step: Step) -> &[f64] {
     match &done[step as usize] {
         Outcomes::Numbers(numbers) => numbers,
-        Outcomes::Truths(_) => &[],
+        _ => &[],
+    }
+}
+
+fn lists(done: &[Outcomes], step: Step) -> Cow<'_, Lists> {
+    match &done[step as usize] {
+        Outcomes::Lists(lists) => Cow::Borrowed(lists),
+        Outcomes::Numbers(numbers) => Cow::Owned(Lists::empty(numbers.len())),
+        Outcomes::Truths(truths) => Cow::Owned(Lists::empty(truths.len())),
     }
 }
 
 fn truths(done: &[Outcomes], step: Step) -> &[Option<bool>] {
     match &done[step as usize] {
         Outcomes::Truths(truths) => truths,
-        Outcomes::Numbers(_) => &[],
+        _ => &[],
     }
 }
 
 fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
     let rows = input.len();
-    let each = |a: Step, f: &dyn Fn(f64) -> f64| Outcomes::Numbers(numbers(done, a).iter().map(|a| f(*a)).collect());
-    let pair = |a: Step, b: Step, f: fn(f64, f64) -> f64| {
-        let pairs = numbers(done, a).iter().zip(numbers(done, b));
-        Outcomes::Numbers(pairs.map(|(a, b)| f(*a, *b)).collect())
+    let each = |a: Step, f: &dyn Fn(f64) -> f64| match &done[a as usize] {
+        Outcomes::Lists(lists) => Outcomes::Lists(lists.each(f)),
+        _ => Outcomes::Numbers(numbers(done, a).iter().map(|a| f(*a)).collect()),
+    };
+    let pair = |a: Step, b: Step, f: fn(f64, f64) -> f64| match (&done[a as usize], &done[b as usize]) {
+        (Outcomes::Lists(some), Outcomes::Lists(others)) => Outcomes::Lists(some.each_with_each(others, &f)),
+        (Outcomes::Lists(lists), _) => Outcomes::Lists(lists.each_with(numbers(done, b), &f)),
+        (_, Outcomes::Lists(lists)) => Outcomes::Lists(lists.each_with(numbers(done, a), &|b, a| f(a, b))),
+        _ => {
+            let pairs = numbers(done, a).iter().zip(numbers(done, b));
+            Outcomes::Numbers(pairs.map(|(a, b)| f(*a, *b)).collect())
+        }
     };
     let compare = |a: Step, b: Step, f: fn(&f64, &f64) -> bool| {
         let pairs = numbers(done, a).iter().zip(numbers(done, b));
@@ -141,13 +161,27 @@ fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
         Op::IsKnown(of) => Outcomes::Truths(match &done[*of as usize] {
             Outcomes::Numbers(numbers) => numbers.iter().map(|number| Some(!number.is_nan())).collect(),
             Outcomes::Truths(truths) => truths.iter().map(|truth| Some(truth.is_some())).collect(),
+            Outcomes::Lists(lists) => lists.rows().map(|row| Some(row.iter().any(|value| !value.is_nan()))).collect(),
         }),
         Op::Bit { of, bit } => {
             let set = |number: &f64| (!number.is_nan()).then(|| (*number as i64 >> bit) & 1 == 1);
             Outcomes::Truths(numbers(done, *of).iter().map(set).collect())
         }
-        Op::List { signal, of } => Outcomes::Numbers(input.lists(*signal, *of)),
-        Op::Previous(_) | Op::Rate(_) | Op::OverTime { .. } | Op::Lasts(_) => Outcomes::Numbers(vec![f64::NAN; rows]),
+        Op::Elements(signal) => Outcomes::Lists(input.lists(*signal)),
+        Op::OfList { of, what } => Outcomes::Numbers(lists(done, *of).rows().map(|row| of_list(row, *what)).collect()),
+        Op::At(of, place) => {
+            let at = |(row, place): (&[f64], &f64)| {
+                let place = (*place >= 1.0).then(|| *place as usize - 1);
+                place.and_then(|place| row.get(place)).copied().unwrap_or(f64::NAN)
+            };
+            Outcomes::Numbers(lists(done, *of).rows().zip(numbers(done, *place)).map(at).collect())
+        }
+        Op::Previous(_)
+        | Op::Rate(_)
+        | Op::OverTime { .. }
+        | Op::Lasts(_)
+        | Op::MeanDuring { .. }
+        | Op::Correlation { .. } => Outcomes::Numbers(vec![f64::NAN; rows]),
     }
 }
 
@@ -161,6 +195,40 @@ fn both(a: &[Option<bool>], b: &[Option<bool>], decisive: bool) -> Outcomes {
     Outcomes::Truths(a.iter().zip(b).map(decided).collect())
 }
 
+/// What is remembered of each element of a list; `None` where it is about no list.
+fn remembered_lists(
+    step: usize,
+    op: &Op,
+    input: &Input<'_>,
+    late: &[bool],
+    memories: &mut Memories,
+    done: &[Outcomes],
+) -> Option<Lists> {
+    let (Op::Correlation { of, .. } | Op::MeanDuring { of, .. }) = op else { return None };
+    let Outcomes::Lists(lists) = &done[*of as usize] else { return None };
+    let mut found: Vec<Box<[f64]>> = vec![Box::default(); input.len()];
+    for row in input.order.iter().copied().filter(|row| !late[*row]) {
+        let memory = memories.get(input.assets[row], step);
+        let time = input.times[row];
+        found[row] = match op {
+            Op::MeanDuring { during, back, rows_min, .. } => {
+                let (episodes, truth) = (memory.episodes(), truths(done, *during)[row]);
+                episodes.take(lists.row(row), truth, time, (*rows_min, usize::from(*back) + 1));
+                episodes.means(*back).iter().copied().map(f64::from).collect()
+            }
+            Op::Correlation { with, nanos, .. } => {
+                let correlation = memory.correlation();
+                correlation.take(lists.row(row), numbers(done, *with)[row], time, *nanos);
+                correlation.coefficients().collect()
+            }
+            _ => Box::default(),
+        };
+    }
+    let mut all = Lists::default();
+    found.into_iter().for_each(|row| all.push(row));
+    Some(all)
+}
+
 fn remembered(
     step: usize,
     op: &Op,
@@ -169,6 +237,11 @@ fn remembered(
     memories: &mut Memories,
     done: &[Outcomes],
 ) -> Outcomes {
+    if let Op::Correlation { .. } | Op::MeanDuring { .. } = op
+        && let Some(lists) = remembered_lists(step, op, input, late, memories, done)
+    {
+        return Outcomes::Lists(lists);
+    }
     let mut outcomes = vec![f64::NAN; input.len()];
     let on_time = input.order.iter().copied().filter(|row| !late[*row]);
     for row in on_time {
@@ -178,10 +251,17 @@ fn remembered(
             Op::Previous(of) => memory.previous(numbers(done, *of)[row], time).0,
             Op::Rate(of) => memory.rate(numbers(done, *of)[row], time),
             Op::Lasts(of) => memory.lasts(truths(done, *of)[row], time),
+            Op::MeanDuring { of, during, back, rows_min } => {
+                let episodes = memory.episodes();
+                let truth = truths(done, *during)[row];
+                episodes.take(&numbers(done, *of)[row..=row], truth, time, (*rows_min, usize::from(*back) + 1));
+                episodes.means(*back).first().copied().map_or(f64::NAN, f64::from)
+            }
             Op::OverTime { of, what, nanos } => {
                 let value = match &done[*of as usize] {
                     Outcomes::Numbers(numbers) => numbers[row],
                     Outcomes::Truths(truths) => truths[row].map_or(f64::NAN, |truth| f64::from(u8::from(truth))),
+                    Outcomes::Lists(_) => f64::NAN,
                 };
                 memory.over_time(*what, value, time, *nanos)
             }

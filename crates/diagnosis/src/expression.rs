@@ -8,8 +8,7 @@ use cel::common::ast::{CallExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::parser::Parser;
 use model::{Profile, SignalIndex, ValueKind};
 
-use crate::rule::duration;
-use crate::steps::{Bits, OfList, Op, OverTime, Step, Steps};
+use crate::steps::{Bits, Op, Step, Steps};
 use crate::units::Unit;
 
 /// How deep an expression may be: brackets, and choices, within one another.
@@ -18,8 +17,6 @@ const DEPTH_MAX: usize = 16;
 const BYTES_MAX: usize = 1_024;
 /// The stack of who reads an expression that is as deep and as long as it may be.
 const STACK_BYTES: usize = 64 << 20;
-/// The longest stretch of time that is looked back over.
-const WINDOW_MAX_SECS: f64 = 31.0 * 86_400.0;
 
 /// What a part of an expression comes to.
 #[derive(Debug, Clone)]
@@ -32,17 +29,19 @@ pub(crate) struct Meant {
 pub(crate) enum Kind {
     /// A number in a unit; one that was written without takes that of what it stands with.
     Number(Option<Unit>),
+    /// A list of numbers in a unit.
+    List(Option<Unit>),
     Truth,
 }
 
 /// What is wrong, and with which part.
 #[derive(Debug)]
-struct Mistake {
-    part: u64,
-    problem: String,
+pub(crate) struct Mistake {
+    pub(crate) part: u64,
+    pub(crate) problem: String,
 }
 
-type Outcome<T> = Result<T, Mistake>;
+pub(crate) type Outcome<T> = Result<T, Mistake>;
 
 /// Makes the condition `text` about assets of `profile` into steps.
 ///
@@ -146,6 +145,7 @@ impl Meant {
         match self.kind {
             Kind::Truth => Ok(self.step),
             Kind::Number(_) => Err("expected a condition, got a number".to_owned()),
+            Kind::List(_) => Err("expected a condition, got a list".to_owned()),
         }
     }
 
@@ -153,23 +153,52 @@ impl Meant {
         match self.kind {
             Kind::Number(unit) => Ok((self.step, unit)),
             Kind::Truth => Err("expected a number, got a condition".to_owned()),
+            Kind::List(_) => {
+                let ways = "min, max, mean, median, spread, size, second_min, second_max, argmin, argmax or at";
+                Err(format!("expected a number, got a list: use {ways}"))
+            }
+        }
+    }
+
+    /// A number, or a list.
+    fn quantity(self) -> Result<Quantity, String> {
+        let step = self.step;
+        match self.kind {
+            Kind::Number(unit) => Ok(Quantity { step, unit, is_list: false }),
+            Kind::List(unit) => Ok(Quantity { step, unit, is_list: true }),
+            Kind::Truth => Err("expected a number or a list, got a condition".to_owned()),
         }
     }
 }
 
-struct Reader<'a> {
-    profile: &'a Profile,
-    steps: &'a mut Steps,
+/// A number, or a list of numbers, in a unit.
+pub(crate) struct Quantity {
+    pub(crate) step: Step,
+    pub(crate) unit: Option<Unit>,
+    pub(crate) is_list: bool,
 }
 
-type Numbered = (Step, Option<Unit>);
+impl Quantity {
+    /// What `step`, which is of the same form, comes to in `unit`.
+    pub(crate) fn meant(&self, step: Step, unit: Option<Unit>) -> Meant {
+        Meant { step, kind: if self.is_list { Kind::List(unit) } else { Kind::Number(unit) } }
+    }
+}
+
+/// Reads the parts of an expression.
+pub(crate) struct Reader<'a> {
+    profile: &'a Profile,
+    pub(crate) steps: &'a mut Steps,
+}
+
+pub(crate) type Numbered = (Step, Option<Unit>);
 
 impl Reader<'_> {
-    fn add(&mut self, op: Op) -> Step {
+    pub(crate) fn add(&mut self, op: Op) -> Step {
         self.steps.add(op)
     }
 
-    fn read(&mut self, part: &IdedExpr) -> Outcome<Meant> {
+    pub(crate) fn read(&mut self, part: &IdedExpr) -> Outcome<Meant> {
         let wrong = |problem: &str| Mistake { part: part.id, problem: problem.to_owned() };
         match &part.expr {
             Expr::Literal(literal) => match literal {
@@ -190,11 +219,11 @@ impl Reader<'_> {
         Meant { step: self.add(Op::Number(Bits::of(number))), kind: Kind::Number(None) }
     }
 
-    fn truth(&mut self, op: Op) -> Meant {
+    pub(crate) fn truth(&mut self, op: Op) -> Meant {
         Meant { step: self.add(op), kind: Kind::Truth }
     }
 
-    fn find(&self, part: u64, name: &str) -> Outcome<SignalIndex> {
+    pub(crate) fn find(&self, part: u64, name: &str) -> Outcome<SignalIndex> {
         self.profile.signal_index(name).ok_or_else(|| {
             let near = self.profile.signals().iter().map(|signal| &*signal.id).min_by_key(|id| distance(id, name));
             let hint =
@@ -212,13 +241,14 @@ impl Reader<'_> {
                 let unit = self.unit_of(part, index)?;
                 Ok(Meant { step: self.add(Op::Signal(index)), kind: Kind::Number(Some(unit)) })
             }
+            ValueKind::Vector => {
+                let unit = self.unit_of(part, index)?;
+                Ok(Meant { step: self.add(Op::Elements(index)), kind: Kind::List(Some(unit)) })
+            }
             kind => {
                 let kind = kind.as_str();
                 let problem = match signal.kind {
                     ValueKind::Text => format!("`{name}` says words: compare it with one, as in {name} == \"READY\""),
-                    ValueKind::Vector => {
-                        format!("`{name}` is a list: use min, max, mean, median, spread, size, argmin or argmax")
-                    }
                     _ => format!("`{name}` is a {kind}, of which rules cannot speak"),
                 };
                 Err(Mistake { part, problem })
@@ -226,16 +256,21 @@ impl Reader<'_> {
         }
     }
 
-    fn unit_of(&self, part: u64, index: SignalIndex) -> Outcome<Unit> {
+    pub(crate) fn unit_of(&self, part: u64, index: SignalIndex) -> Outcome<Unit> {
         let Some(unit) = &self.profile.signal(index).unit else { return Ok(Unit::one()) };
         Unit::parse(unit).map_err(|problem| Mistake { part, problem })
     }
 
-    fn number(&mut self, part: &IdedExpr) -> Outcome<Numbered> {
+    pub(crate) fn number(&mut self, part: &IdedExpr) -> Outcome<Numbered> {
         self.read(part)?.number().map_err(|problem| Mistake { part: part.id, problem })
     }
 
-    fn condition(&mut self, part: &IdedExpr) -> Outcome<Step> {
+    /// A number, or a list.
+    pub(crate) fn quantity(&mut self, part: &IdedExpr) -> Outcome<Quantity> {
+        self.read(part)?.quantity().map_err(|problem| Mistake { part: part.id, problem })
+    }
+
+    pub(crate) fn condition(&mut self, part: &IdedExpr) -> Outcome<Step> {
         self.read(part)?.truth().map_err(|problem| Mistake { part: part.id, problem })
     }
 
@@ -271,9 +306,10 @@ impl Reader<'_> {
             (operators::MULTIPLY, [a, b]) => self.product(part, a, b, 1),
             (operators::DIVIDE, [a, b]) => self.product(part, a, b, -1),
             (operators::NEGATE, [a]) => {
-                let (of, unit) = self.number(a)?;
+                let of = self.quantity(a)?;
                 let (factor, offset) = (Bits::of(-1.0), Bits::of(0.0));
-                Ok(Meant { step: self.add(Op::Scaled { of, factor, offset }), kind: Kind::Number(unit) })
+                let step = self.add(Op::Scaled { of: of.step, factor, offset });
+                Ok(of.meant(step, of.unit.clone()))
             }
             (name, arguments) => self.function(part, name, arguments),
         }
@@ -290,7 +326,7 @@ impl Reader<'_> {
         self.in_one_unit(part, (a, unit_a), (b, unit_b))
     }
 
-    fn in_one_unit(&mut self, part: u64, a: Numbered, b: Numbered) -> Outcome<(Step, Step, Option<Unit>)> {
+    pub(crate) fn in_one_unit(&mut self, part: u64, a: Numbered, b: Numbered) -> Outcome<(Step, Step, Option<Unit>)> {
         match (a, b) {
             ((a, Some(to)), (b, Some(from))) => {
                 if !from.measures_as(&to) {
@@ -315,7 +351,9 @@ impl Reader<'_> {
     }
 
     fn sum(&mut self, part: &IdedExpr, a: &IdedExpr, b: &IdedExpr, is_difference: bool) -> Outcome<Meant> {
-        let ((a, unit_a), (b, unit_b)) = (self.number(a)?, self.number(b)?);
+        let (one, other) = (self.quantity(a)?, self.quantity(b)?);
+        let form = Quantity { is_list: one.is_list || other.is_list, ..one };
+        let (a, b, unit_a, unit_b) = (form.step, other.step, form.unit.clone(), other.unit);
         let points = [&unit_a, &unit_b].map(|unit| unit.as_ref().is_some_and(Unit::is_point));
         let op = if is_difference { Op::Difference } else { Op::Sum };
         let (a, b, unit) = match (points, unit_a, unit_b) {
@@ -335,11 +373,14 @@ impl Reader<'_> {
                 return Err(Mistake { part: part.id, problem });
             }
         };
-        Ok(Meant { step: self.add(op(a, b)), kind: Kind::Number(unit) })
+        let step = self.add(op(a, b));
+        Ok(form.meant(step, unit))
     }
 
     fn product(&mut self, part: &IdedExpr, a: &IdedExpr, b: &IdedExpr, sign: i8) -> Outcome<Meant> {
-        let ((a, unit_a), (b, unit_b)) = (self.number(a)?, self.number(b)?);
+        let (one, other) = (self.quantity(a)?, self.quantity(b)?);
+        let form = Quantity { is_list: one.is_list || other.is_list, ..one };
+        let (a, b, unit_a, unit_b) = (form.step, other.step, form.unit.clone(), other.unit);
         if let (-1, Op::Number(number)) = (sign, &self.steps.ops()[b as usize])
             && number.number() == 0.0
         {
@@ -352,8 +393,8 @@ impl Reader<'_> {
                 Some(a.times(&b, sign).map_err(|problem| Mistake { part: part.id, problem })?)
             }
         };
-        let op = if sign < 0 { Op::Quotient(a, b) } else { Op::Product(a, b) };
-        Ok(Meant { step: self.add(op), kind: Kind::Number(unit) })
+        let step = self.add(if sign < 0 { Op::Quotient(a, b) } else { Op::Product(a, b) });
+        Ok(form.meant(step, unit))
     }
 
     /// The signal that says words, if `part` is the name of one.
@@ -397,131 +438,6 @@ impl Reader<'_> {
         let mut words = list.elements.iter().map(word).collect::<Outcome<Vec<_>>>()?;
         words.sort();
         Ok(self.truth(Op::IsOneOf { signal, words: words.into() }))
-    }
-
-    fn function(&mut self, part: &IdedExpr, name: &str, arguments: &[IdedExpr]) -> Outcome<Meant> {
-        let wrong = |problem: String| Mistake { part: part.id, problem };
-        match (name, arguments) {
-            ("unit", [number, unit]) => {
-                let (step, known) = self.number(number)?;
-                if known.is_some() {
-                    return Err(wrong("unit: expected a number without a unit".to_owned()));
-                }
-                let unit = Unit::parse(&text(unit)?).map_err(wrong)?;
-                Ok(Meant { step, kind: Kind::Number(Some(unit)) })
-            }
-            ("abs", [a]) => {
-                let (of, unit) = self.number(a)?;
-                Ok(Meant { step: self.add(Op::Magnitude(of)), kind: Kind::Number(unit) })
-            }
-            ("is_known", [a]) => {
-                let of = self.read(a)?.step;
-                Ok(self.truth(Op::IsKnown(of)))
-            }
-            ("bit", [a, bit]) => {
-                let (of, _) = self.number(a)?;
-                let bit = literal(bit).filter(|bit| (0.0..53.0).contains(bit) && bit.fract() == 0.0);
-                let bit = bit.ok_or_else(|| wrong("bit: expected its number from 0 to 52".to_owned()))?;
-                Ok(self.truth(Op::Bit { of, bit: bit as u8 }))
-            }
-            ("min" | "max" | "mean" | "median" | "spread" | "size" | "argmin" | "argmax", [a]) => {
-                self.of_list(part, name, a)
-            }
-            ("min" | "max", [a, rest @ ..]) if !rest.is_empty() => {
-                let mut all = self.number(a)?;
-                for one in rest {
-                    let one = self.number(one)?;
-                    let (a, b, unit) = self.in_one_unit(part.id, all, one)?;
-                    let op = if name == "min" { Op::Lesser(a, b) } else { Op::Greater(a, b) };
-                    all = (self.add(op), unit);
-                }
-                Ok(Meant { step: all.0, kind: Kind::Number(all.1) })
-            }
-            ("previous", [a]) => {
-                let (of, unit) = self.number(a)?;
-                Ok(Meant { step: self.add(Op::Previous(of)), kind: Kind::Number(unit) })
-            }
-            ("rate", [a]) => {
-                let (of, unit) = self.number(a)?;
-                let unit = unit.unwrap_or_else(Unit::one).difference();
-                let unit = unit.times(&Unit::second(), -1).map_err(wrong)?;
-                Ok(Meant { step: self.add(Op::Rate(of)), kind: Kind::Number(Some(unit)) })
-            }
-            ("lasts", [a]) => {
-                let of = self.condition(a)?;
-                Ok(Meant { step: self.add(Op::Lasts(of)), kind: Kind::Number(Some(Unit::second())) })
-            }
-            ("mean_over" | "min_over" | "max_over" | "change_over" | "times_over", [a, window]) => {
-                self.over_time(part, name, a, window)
-            }
-            _ => Err(wrong(format!(
-                "`{name}` of {} is not known: expected unit, abs, is_known, bit, min, max, mean, median, spread, size, argmin, \
-                 argmax, previous, rate, lasts, mean_over, min_over, max_over, change_over or times_over",
-                arguments.len()
-            ))),
-        }
-    }
-
-    fn of_list(&mut self, part: &IdedExpr, name: &str, list: &IdedExpr) -> Outcome<Meant> {
-        let wrong = |problem: String| Mistake { part: part.id, problem };
-        let Expr::Ident(id) = &list.expr else {
-            return Err(wrong(format!("{name}: expected a signal that is a list")));
-        };
-        let signal = self.find(list.id, id)?;
-        if self.profile.signal(signal).kind != ValueKind::Vector {
-            let kind = self.profile.signal(signal).kind.as_str();
-            return Err(wrong(format!("{name}: expected a signal that is a list, `{id}` is a {kind}")));
-        }
-        let unit = self.unit_of(list.id, signal)?;
-        let (of, unit) = match name {
-            "min" => (OfList::Least, unit),
-            "max" => (OfList::Most, unit),
-            "mean" => (OfList::Mean, unit),
-            "median" => (OfList::Median, unit),
-            "spread" => (OfList::Spread, unit.difference()),
-            "size" => (OfList::Size, Unit::one()),
-            "argmin" => (OfList::PlaceOfLeast, Unit::one()),
-            _ => (OfList::PlaceOfMost, Unit::one()),
-        };
-        Ok(Meant { step: self.add(Op::List { signal, of }), kind: Kind::Number(Some(unit)) })
-    }
-
-    fn over_time(&mut self, part: &IdedExpr, name: &str, a: &IdedExpr, window: &IdedExpr) -> Outcome<Meant> {
-        let text = text(window)?;
-        let span = duration(&text).filter(|span| !span.is_zero() && span.as_secs_f64() <= WINDOW_MAX_SECS);
-        let span = span.ok_or_else(|| Mistake {
-            part: part.id,
-            problem: format!("{name}: expected a stretch of time of at most 31 days, such as \"5min\", got \"{text}\""),
-        })?;
-        let nanos = span.as_nanos() as i64;
-        if name == "times_over" {
-            let of = self.condition(a)?;
-            let step = self.add(Op::OverTime { of, what: OverTime::Times, nanos });
-            return Ok(Meant { step, kind: Kind::Number(Some(Unit::one())) });
-        }
-        let (of, unit) = self.number(a)?;
-        let (what, unit) = match name {
-            "mean_over" => (OverTime::Mean, unit),
-            "min_over" => (OverTime::Least, unit),
-            "max_over" => (OverTime::Most, unit),
-            _ => (OverTime::Change, unit.map(|unit| unit.difference())),
-        };
-        Ok(Meant { step: self.add(Op::OverTime { of, what, nanos }), kind: Kind::Number(unit) })
-    }
-}
-
-fn text(part: &IdedExpr) -> Outcome<String> {
-    match &part.expr {
-        Expr::Literal(LiteralValue::String(text)) => Ok(text.inner().to_owned()),
-        _ => Err(Mistake { part: part.id, problem: "expected a text in quotes".to_owned() }),
-    }
-}
-
-fn literal(part: &IdedExpr) -> Option<f64> {
-    match &part.expr {
-        Expr::Literal(LiteralValue::Int(number)) => Some(*number.inner() as f64),
-        Expr::Literal(LiteralValue::Double(number)) => Some(*number.inner()),
-        _ => None,
     }
 }
 

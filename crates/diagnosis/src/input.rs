@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use model::{Changes, Column, Frames, Profile, Quality, Rows, SignalIndex, Timestamp, Value, Vectors};
 use serde::{Deserialize, Serialize};
 
-use crate::steps::OfList;
+use crate::lists::Lists;
 
 /// An asset, by the number that the engine has given it.
 pub(crate) type AssetNumber = u32;
@@ -169,35 +169,36 @@ impl Input<'_> {
         }
     }
 
-    /// For each row what becomes of the elements of the list `signal`; those without a value are passed over.
-    pub(crate) fn lists(&self, signal: SignalIndex, of: OfList) -> Vec<f64> {
+    /// The physical elements of the list `signal`, NaN where there is none to be trusted.
+    pub(crate) fn lists(&self, signal: SignalIndex) -> Lists {
+        let mut lists = Lists::default();
         match &self.values {
             Values::Changes(columns) => {
-                let number = |last: &Last| match last {
-                    Last::List(elements) => of_list(elements.iter().copied().enumerate(), of),
-                    _ => f64::NAN,
-                };
-                columns
-                    .get(&signal)
-                    .map_or_else(|| vec![f64::NAN; self.len()], |column| column.iter().map(number).collect())
+                let Some(column) = columns.get(&signal) else { return Lists::empty(self.len()) };
+                for said in column {
+                    lists.push(if let Last::List(elements) = said {
+                        elements.iter().copied()
+                    } else {
+                        [].iter().copied()
+                    });
+                }
             }
             Values::Frames(frames) => {
                 let Column::Vectors(rows) = &frames.columns[usize::from(signal)] else {
-                    return vec![f64::NAN; self.len()];
+                    return Lists::empty(self.len());
                 };
                 let scale = self.profile.signal(signal).scale;
-                let number = |row: usize| {
-                    let elements = rows.row(row).unwrap_or_default().iter().enumerate();
-                    let known = elements.filter(|(_, raw)| **raw != Vectors::MISSING);
-                    of_list(known.map(|(place, raw)| (place, scale.physical(*raw))), of)
-                };
-                let mut numbers: Vec<f64> = (0..self.len()).map(number).collect();
-                for row in exceptions(frames, signal) {
-                    numbers[row] = f64::NAN;
+                let physical = |raw: &i64| if *raw == Vectors::MISSING { f64::NAN } else { scale.physical(*raw) };
+                let mut distrusted: Vec<usize> = exceptions(frames, signal).collect();
+                distrusted.sort_unstable();
+                for row in 0..self.len() {
+                    let is_trusted = distrusted.binary_search(&row).is_err();
+                    let elements = rows.row(row).filter(|_| is_trusted).unwrap_or_default();
+                    lists.push(elements.iter().map(physical));
                 }
-                numbers
             }
         }
+        lists
     }
 }
 
@@ -223,48 +224,5 @@ fn said(profile: &Profile, changes: &Changes, row: usize) -> Last {
             Last::List(raw.iter().map(physical).collect())
         }
         Value::Absent | Value::Entries(_) | Value::Condition(_) => Last::Unknown,
-    }
-}
-
-/// What becomes of elements with their places; NaN if there are none.
-fn of_list(elements: impl Iterator<Item = (usize, f64)>, of: OfList) -> f64 {
-    let known = elements.filter(|(_, value)| !value.is_nan());
-    match of {
-        OfList::Size => known.count() as f64,
-        OfList::Median => {
-            let mut values: Vec<f64> = known.map(|(_, value)| value).collect();
-            let count = values.len();
-            if count == 0 {
-                return f64::NAN;
-            }
-            let (below, middle, _) = values.select_nth_unstable_by(count / 2, f64::total_cmp);
-            let lower = below.iter().copied().max_by(f64::total_cmp).filter(|_| count.is_multiple_of(2));
-            lower.map_or(*middle, |lower| (lower + *middle) / 2.0)
-        }
-        _ => {
-            let (mut count, mut sum) = (0_u32, 0.0);
-            let (mut least, mut most) = ((0, f64::INFINITY), (0, f64::NEG_INFINITY));
-            for (place, value) in known {
-                count += 1;
-                sum += value;
-                if value < least.1 {
-                    least = (place, value);
-                }
-                if value > most.1 {
-                    most = (place, value);
-                }
-            }
-            if count == 0 {
-                return f64::NAN;
-            }
-            match of {
-                OfList::Least => least.1,
-                OfList::Most => most.1,
-                OfList::Spread => most.1 - least.1,
-                OfList::PlaceOfLeast => (least.0 + 1) as f64,
-                OfList::PlaceOfMost => (most.0 + 1) as f64,
-                _ => sum / f64::from(count),
-            }
-        }
     }
 }

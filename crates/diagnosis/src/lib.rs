@@ -13,11 +13,15 @@
 
 mod asset_text;
 mod book;
+mod correlation;
 mod engine;
+mod episode;
 mod evaluate;
 mod expression;
 mod figures;
+mod functions;
 mod input;
+mod lists;
 mod memory;
 mod native;
 mod record;

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::correlation::Correlation;
+use crate::episode::Episodes;
 use crate::steps::OverTime;
 
 /// Parts that a stretch of time is divided into: what is older than it is forgotten part by part.
@@ -21,6 +23,8 @@ pub(crate) enum Memory {
     /// Since when a condition has been true.
     Since(i64),
     Parts(VecDeque<Part>),
+    Episodes(Box<Episodes>),
+    Correlation(Box<Correlation>),
 }
 
 /// What is remembered of a part of a stretch of time.
@@ -37,6 +41,24 @@ pub(crate) struct Part {
 }
 
 impl Memory {
+    /// The episodes of a condition.
+    pub(crate) fn episodes(&mut self) -> &mut Episodes {
+        if !matches!(self, Self::Episodes(_)) {
+            *self = Self::Episodes(Box::default());
+        }
+        let Self::Episodes(episodes) = self else { unreachable!("it was made above") };
+        episodes
+    }
+
+    /// How elements go with a number.
+    pub(crate) fn correlation(&mut self) -> &mut Correlation {
+        if !matches!(self, Self::Correlation(_)) {
+            *self = Self::Correlation(Box::default());
+        }
+        let Self::Correlation(correlation) = self else { unreachable!("it was made above") };
+        correlation
+    }
+
     /// The value before, which is replaced by `value` where that is known.
     pub(crate) fn previous(&mut self, value: f64, time: Timestamp) -> (f64, Timestamp) {
         let before = match self {

@@ -32,6 +32,9 @@ pub(crate) enum OfList {
     Median,
     Spread,
     Size,
+    /// The least but one, and the greatest but one.
+    LeastButOne,
+    MostButOne,
     /// The number of the least one, from 1.
     PlaceOfLeast,
     /// The number of the greatest one, from 1.
@@ -88,10 +91,15 @@ pub(crate) enum Op {
         of: Step,
         bit: u8,
     },
-    List {
-        signal: SignalIndex,
-        of: OfList,
+    /// The elements of a signal that is a list.
+    Elements(SignalIndex),
+    /// What becomes of the elements of a list.
+    OfList {
+        of: Step,
+        what: OfList,
     },
+    /// The element of a list with a number, from 1.
+    At(Step, Step),
     /// What it was the time before.
     Previous(Step),
     /// Change per second since the time before.
@@ -103,12 +111,34 @@ pub(crate) enum Op {
     },
     /// For how many seconds a condition has been true.
     Lasts(Step),
+    /// The mean of a number, or of each element of a list, while a condition was true: the last time that is over, or one of
+    /// those before.
+    MeanDuring {
+        of: Step,
+        during: Step,
+        back: u8,
+        rows_min: u16,
+    },
+    /// How each element of a list has gone with a number.
+    Correlation {
+        of: Step,
+        with: Step,
+        nanos: i64,
+    },
 }
 
 impl Op {
     /// Whether it depends on what was before.
     pub(crate) fn has_memory(&self) -> bool {
-        matches!(self, Self::Previous(_) | Self::Rate(_) | Self::OverTime { .. } | Self::Lasts(_))
+        matches!(
+            self,
+            Self::Previous(_)
+                | Self::Rate(_)
+                | Self::OverTime { .. }
+                | Self::Lasts(_)
+                | Self::MeanDuring { .. }
+                | Self::Correlation { .. }
+        )
     }
 }
 
@@ -153,7 +183,13 @@ impl Steps {
                 (format!("scaled {} {}", factor.number(), offset.number()), slice::from_ref(of))
             }
             Op::IsOneOf { signal: of, words } => (format!("{} in {words:?}", signal(*of)), &[]),
-            Op::List { signal: of, of: what } => (format!("{what:?} of {}", signal(*of)), &[]),
+            Op::Elements(of) => (format!("elements of {}", signal(*of)), &[]),
+            Op::OfList { of, what } => (format!("{what:?}"), slice::from_ref(of)),
+            Op::MeanDuring { of, during, back, rows_min } => {
+                (format!("mean during {back} {rows_min}"), &[*of, *during])
+            }
+            Op::Correlation { of, with, nanos } => (format!("correlation {nanos}"), &[*of, *with]),
+            Op::At(a, b) => ("at".into(), &[*a, *b]),
             Op::Bit { of, bit } => (format!("bit {bit}"), slice::from_ref(of)),
             Op::OverTime { of, what, nanos } => (format!("{what:?} {nanos}"), slice::from_ref(of)),
             Op::Magnitude(of) => ("abs".into(), slice::from_ref(of)),

@@ -325,7 +325,12 @@ fn rules_that_make_no_sense_are_refused_with_file_line_and_reason() {
         ("mean_over(speed, \"forever\") > 1", "mean_over: expected a stretch of time of at most 31 days"),
         ("mean_over(speed, \"2000d\") > 1", "at most 31 days"),
         ("mode > 5", "`mode` says words"),
-        ("cells > 5", "`cells` is a list: use min"),
+        ("cells > 5", "expected a number, got a list: use min"),
+        ("argmin(speed) == 1", "argmin: expected a list, got a number"),
+        ("max(cells - soc) > 1", "V and % measure different things"),
+        ("mean_during(speed, soc) > 1", "at `soc`: expected a condition, got a number"),
+        ("mean_during(speed, soc > 1, 9) > 1", "how many times before the last one, from 0 to 7"),
+        ("max(correlation_over(cells, speed, \"99d\")) > 1", "correlation_over: expected a stretch of time"),
         ("max(speed, soc) > 1", "km/h and % measure different things"),
         ("inside + outside > 5", "of two temperatures only the difference makes sense"),
         ("inside - outside > inside", "measure different things"),
@@ -450,6 +455,59 @@ fn conditions_of_sources_are_raised_by_code_and_return() {
         ]
     );
     assert_eq!(again.active(), []);
+}
+
+#[test]
+fn a_cell_that_falls_behind_its_neighbours_is_found_from_one_charge_to_the_next() {
+    let away = "cells - median(cells)";
+    let charging = "speed == 0";
+    let lost = format!("mean_during({away}, {charging}, 1, 3) - mean_during({away}, {charging}, 0, 3)");
+    let when = format!("max({lost}) > unit(3, \"mV\") && max({lost}) > 5 * abs(second_max({lost}))");
+    let more = format!(
+        "shows = {{ cell = \"argmax({lost})\", lost = \"max({lost})\", others = \"second_max({lost})\", \
+         here = \"at(cells, argmax({lost}))\" }}"
+    );
+    let charge = |from: i64, cells: [i64; 5]| (from..from + 4).map(move |at| Said(1, at, Some(0), cells.to_vec()));
+    let drive = |at: i64| [Said(1, at, Some(500), vec![3_500; 5])];
+    let mut said: Vec<Said> = Vec::new();
+    said.extend(charge(0, [3_700, 3_701, 3_700, 3_699, 3_702]));
+    said.extend(drive(10));
+    said.extend(charge(20, [3_750, 3_751, 3_750, 3_749, 3_752]));
+    said.extend(drive(30));
+    said.extend(charge(40, [3_720, 3_721, 3_720, 3_712, 3_722]));
+    said.extend(drive(50));
+    said.extend(charge(60, [3_720, 3_721, 3_720, 3_712, 3_722]));
+    said.extend(drive(70));
+    let rules = rule_text("falls", &when, &more);
+    let expected = [
+        "+falls vehicle/V1 50 cell=4.0001 here=3.500V lost=0.007V others=0.000V",
+        "-falls vehicle/V1 70 cell=1.0001 here=3.500V lost=0.000V others=0.000V",
+    ];
+    assert_eq!(events(&rules, &said), expected);
+    // It is the same row by row, with all that is known written and read in between.
+    let mut found = Vec::new();
+    let mut engine = Engine::new(self::rules(&rules));
+    for row in &said {
+        found.extend(engine.take(&frames(slice::from_ref(row))).iter().map(told));
+        let state = written_and_read(&engine.state());
+        engine = Engine::new(self::rules(&rules));
+        engine.go_on(state);
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_element_that_goes_its_own_way_is_found() {
+    let rules = rule_text("loose", "min(correlation_over(cells, median(cells), \"60s\")) < 0.5", "");
+    let said: Vec<Said> = (0..200)
+        .map(|at: i64| {
+            let all = 3_600 + (at * 7 % 40);
+            let loose = if at < 120 { all } else { 3_600 + (at * 13 % 31) };
+            Said(1, at, Some(100), vec![all, all + 1, loose, all])
+        })
+        .collect();
+    let found = events(&rules, &said);
+    assert!(found.first().is_some_and(|first| first == "+loose vehicle/V1 166"), "{found:?}");
 }
 
 #[test]
