@@ -292,16 +292,18 @@ fn read(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Made, 
         rule: Some(rule.id.clone()),
         problem: format!("{name}: {problem}"),
     };
-    let when = condition(&rule.when.text, profile, steps).map_err(|problem| wrong(&rule.when, "when", problem))?;
+    let when =
+        condition(&rule.when.text, &rule.lets, profile, steps).map_err(|problem| wrong(&rule.when, "when", problem))?;
     let clear = match &rule.clear {
         Some(clear) => {
-            let step = condition(&clear.text, profile, steps);
+            let step = condition(&clear.text, &rule.lets, profile, steps);
             Some(step.map_err(|problem| wrong(clear, "clear", problem))?)
         }
         None => None,
     };
     let mut show = |(name, written): &(String, Written)| {
-        let shown = number(&written.text, profile, steps).map_err(|problem| wrong(written, name, problem))?;
+        let shown =
+            number(&written.text, &rule.lets, profile, steps).map_err(|problem| wrong(written, name, problem))?;
         Ok((name.clone(), shown.0, shown.1.map(|unit| unit.to_string()).unwrap_or_default()))
     };
     let shows = rule.shows.iter().map(&mut show).collect::<Result<_, RuleError>>()?;

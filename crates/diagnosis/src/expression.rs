@@ -1,6 +1,7 @@
 //! What the expressions of rules mean: the Common Expression Language (CEL), read by the crate `cel`, checked here against the
 //! signals of a profile and their units, and made into steps. Knows nothing of assets or of time that passes.
 
+use std::collections::HashMap;
 use std::thread;
 
 use cel::IdedExpr;
@@ -8,6 +9,7 @@ use cel::common::ast::{CallExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::parser::Parser;
 use model::{Profile, SignalIndex, ValueKind};
 
+use crate::rule::Written;
 use crate::steps::{Bits, Op, Step, Steps};
 use crate::units::Unit;
 
@@ -43,45 +45,36 @@ pub(crate) struct Mistake {
 
 pub(crate) type Outcome<T> = Result<T, Mistake>;
 
+/// Names that stand for expressions.
+pub(crate) type Lets = [(String, Written)];
+
 /// Makes the condition `text` about assets of `profile` into steps.
 ///
 /// # Errors
 /// When it is no condition; says where, what was expected, and what was found.
-pub(crate) fn condition(text: &str, profile: &Profile, steps: &mut Steps) -> Result<Step, String> {
-    meant(text, profile, steps, Meant::truth)
+pub(crate) fn condition(text: &str, lets: &Lets, profile: &Profile, steps: &mut Steps) -> Result<Step, String> {
+    meant((text, lets), profile, steps, Meant::truth)
 }
 
 /// Makes the number `text` about assets of `profile` into steps.
 ///
 /// # Errors
 /// When it is no number; says where, what was expected, and what was found.
-pub(crate) fn number(text: &str, profile: &Profile, steps: &mut Steps) -> Result<(Step, Option<Unit>), String> {
-    meant(text, profile, steps, Meant::number)
+pub(crate) fn number(text: &str, lets: &Lets, profile: &Profile, steps: &mut Steps) -> Result<Numbered, String> {
+    meant((text, lets), profile, steps, Meant::number)
 }
 
 fn meant<T: Send>(
-    text: &str,
+    (text, lets): (&str, &Lets),
     profile: &Profile,
     steps: &mut Steps,
     wanted: fn(Meant) -> Result<T, String>,
 ) -> Result<T, String> {
-    if text.len() > BYTES_MAX {
-        return Err(format!("expected at most {BYTES_MAX} bytes, got {}", text.len()));
-    }
-    if depth(text) > DEPTH_MAX {
-        return Err(format!("expected at most {DEPTH_MAX} brackets and choices within one another"));
-    }
     // The parser needs more stack for each bracket than a thread usually has for a few of them.
     thread::scope(|scope| {
         let reading = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || {
-            let parser = Parser::new().error_recovery_limit(1);
-            let parsed = parser.parse_with_source_info(text);
-            let (all, source) = parsed.map_err(|errors| match errors.errors.first() {
-                Some(error) => format!("column {}: {}", error.pos.1.max(1), error.msg),
-                None => "expected an expression".to_owned(),
-            })?;
-            let meant = Reader { profile, steps }.read(&all).map_err(|mistake| mistake.told(text, &all, &source))?;
-            wanted(meant)
+            let mut reader = Reader { profile, steps, lets, known: HashMap::new() };
+            wanted(reader.whole(text)?)
         });
         let reading = reading.map_err(|error| format!("there is no thread to read it: {error}"))?;
         reading.join().unwrap_or_else(|_| Err("expected an expression that can be read".to_owned()))
@@ -189,11 +182,49 @@ impl Quantity {
 pub(crate) struct Reader<'a> {
     profile: &'a Profile,
     pub(crate) steps: &'a mut Steps,
+    lets: &'a Lets,
+    /// What names stand for that have been read; nothing, where one is being read.
+    known: HashMap<&'a str, Option<Meant>>,
 }
 
 pub(crate) type Numbered = (Step, Option<Unit>);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// What the expression `text` comes to.
+    fn whole(&mut self, text: &str) -> Result<Meant, String> {
+        if text.len() > BYTES_MAX {
+            return Err(format!("expected at most {BYTES_MAX} bytes, got {}", text.len()));
+        }
+        if depth(text) > DEPTH_MAX {
+            return Err(format!("expected at most {DEPTH_MAX} brackets and choices within one another"));
+        }
+        let parsed = Parser::new().error_recovery_limit(1).parse_with_source_info(text);
+        let (all, source) = parsed.map_err(|errors| match errors.errors.first() {
+            Some(error) => format!("column {}: {}", error.pos.1.max(1), error.msg),
+            None => "expected an expression".to_owned(),
+        })?;
+        self.read(&all).map_err(|mistake| mistake.told(text, &all, &source))
+    }
+
+    /// What `name` stands for, if the rule gives it to a part of itself.
+    fn named(&mut self, part: u64, name: &str) -> Outcome<Option<Meant>> {
+        let lets: &'a Lets = self.lets;
+        let Some((name, written)) = lets.iter().find(|(known, _)| known == name) else { return Ok(None) };
+        let wrong = |problem: String| Mistake { part, problem };
+        if self.profile.signal_index(name).is_some() {
+            return Err(wrong(format!("let: `{name}` is a signal: expected another name")));
+        }
+        match self.known.get(name.as_str()) {
+            Some(Some(meant)) => return Ok(Some(meant.clone())),
+            Some(None) => return Err(wrong(format!("let: `{name}` stands for itself"))),
+            None => {}
+        }
+        self.known.insert(name, None);
+        let meant = self.whole(&written.text).map_err(|problem| wrong(format!("let: {problem}")))?;
+        self.known.insert(name, Some(meant.clone()));
+        Ok(Some(meant))
+    }
+
     pub(crate) fn add(&mut self, op: Op) -> Step {
         self.steps.add(op)
     }
@@ -234,6 +265,9 @@ impl Reader<'_> {
     }
 
     fn signal(&mut self, part: u64, name: &str) -> Outcome<Meant> {
+        if let Some(meant) = self.named(part, name)? {
+            return Ok(meant);
+        }
         let index = self.find(part, name)?;
         let signal = self.profile.signal(index);
         match signal.kind {

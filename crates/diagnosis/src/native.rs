@@ -130,6 +130,7 @@ fn rule(profile: &str, signal: &str, code: &str, condition: &Condition) -> Rule 
         latched: false,
         on_delay: Duration::ZERO,
         off_delay: Duration::ZERO,
+        lets: Vec::new(),
         when: Written { text: String::new(), place: place.clone() },
         clear: None,
         shows: Vec::new(),

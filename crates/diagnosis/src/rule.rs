@@ -79,6 +79,8 @@ pub struct Rule {
     pub on_delay: Duration,
     /// How long it has to be over.
     pub off_delay: Duration,
+    /// Names that its expressions give to parts of themselves.
+    pub lets: Vec<(String, Written)>,
     /// When it is so.
     pub when: Written,
     /// When it is over; left out, when it is not so any more.
@@ -157,6 +159,8 @@ struct RuleTable {
     latched: bool,
     on_delay: Option<Spanned<String>>,
     off_delay: Option<Spanned<String>>,
+    #[serde(default, rename = "let")]
+    lets: BTreeMap<String, Spanned<String>>,
     when: Spanned<String>,
     clear: Option<Spanned<String>>,
     #[serde(default)]
@@ -171,6 +175,8 @@ fn every() -> String {
 const DELAY_MAX: Duration = Duration::from_secs(31 * 24 * 3_600);
 /// Values that an alarm shows.
 const SHOWS_MAX: usize = 16;
+/// Names that a rule gives to parts of its expressions.
+const LETS_MAX: usize = 32;
 /// Signs of any text of a rule.
 const TEXT_MAX: usize = 2_000;
 
@@ -250,6 +256,9 @@ impl Lines<'_> {
         if table.shows.len() > SHOWS_MAX || !table.shows.keys().all(|name| is_name(name)) {
             return Err(wrong(&place, format!("shows: expected at most {SHOWS_MAX} names of lower-case letters")));
         }
+        if table.lets.len() > LETS_MAX || !table.lets.keys().all(|name| is_name(name) && !name.contains('-')) {
+            return Err(wrong(&place, format!("let: expected at most {LETS_MAX} names of lower-case letters")));
+        }
         let explanation = table.explanation.clone().unwrap_or_default();
         for text in [&explanation.zh, &explanation.en] {
             if let Some(name) = names_in(text).find(|name| !table.shows.contains_key(*name)) {
@@ -270,6 +279,7 @@ impl Lines<'_> {
             off_delay: delay(&table.off_delay, "off_delay")?,
             latched: table.latched,
             explanation,
+            lets: table.lets.into_iter().map(|(name, text)| (name, self.written(text))).collect(),
             when: self.written(table.when),
             clear: table.clear.map(|clear| self.written(clear)),
             shows: table.shows.into_iter().map(|(name, text)| (name, self.written(text))).collect(),

@@ -61,7 +61,8 @@ enum Kept {
 fn condition(rule: &Rule) -> String {
     let clear = rule.clear.as_ref().map_or("", |clear| &clear.text);
     let delays = (rule.on_delay, rule.off_delay);
-    format!("{} {:?} {:?} {clear:?} {delays:?} {:?}", rule.version, rule.assets, rule.when.text, rule.profile)
+    let lets: Vec<_> = rule.lets.iter().map(|(name, written)| (name, &written.text)).collect();
+    format!("{} {:?} {:?} {clear:?} {delays:?} {:?} {lets:?}", rule.version, rule.assets, rule.when.text, rule.profile)
 }
 
 impl Remembered {

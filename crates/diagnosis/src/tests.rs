@@ -346,6 +346,14 @@ fn rules_that_make_no_sense_are_refused_with_file_line_and_reason() {
         let error = error.to_string();
         assert!(error.starts_with("van.toml:10: rule wrong: when: ") && error.contains(expected), "{when}: {error}");
     }
+    for (lets, expected) in [
+        ("a = \"b\", b = \"a\"", "let: at `b`: let: at `a`: let: `a` stands for itself"),
+        ("a = \"speed +\"", "at `a`: let: column "),
+        ("soc = \"speed\", a = \"soc\"", "`soc` is a signal: expected another name"),
+    ] {
+        let errors = check(&rules(&rule_text("wrong", "a > 1", &format!("let = {{ {lets} }}"))), &van(Shape::Frames));
+        assert!(errors.len() == 1 && errors[0].to_string().contains(expected), "{lets}: {errors:?}");
+    }
     let refused = |when: &str| check(&rules(&rule_text("deep", when, "")), &van(Shape::Frames)).len();
     assert_eq!(refused(&format!("{}speed{} > 1", "(".repeat(16), ")".repeat(16))), 0);
     assert_eq!(refused(&format!("{}speed{} > 1", "(".repeat(17), ")".repeat(17))), 1);
@@ -462,10 +470,11 @@ fn a_cell_that_falls_behind_its_neighbours_is_found_from_one_charge_to_the_next(
     let away = "cells - median(cells)";
     let charging = "speed == 0";
     let lost = format!("mean_during({away}, {charging}, 1, 3) - mean_during({away}, {charging}, 0, 3)");
-    let when = format!("max({lost}) > unit(3, \"mV\") && max({lost}) > 5 * abs(second_max({lost}))");
+    let when = "most > unit(3, \"mV\") && most > 5 * abs(second_max(lost))";
     let more = format!(
-        "shows = {{ cell = \"argmax({lost})\", lost = \"max({lost})\", others = \"second_max({lost})\", \
-         here = \"at(cells, argmax({lost}))\" }}"
+        "let = {{ lost = \"{lost}\", most = \"max(lost)\" }}\n\
+         shows = {{ cell = \"argmax(lost)\", lost = \"most\", others = \"second_max(lost)\", \
+         here = \"at(cells, argmax(lost))\" }}"
     );
     let charge = |from: i64, cells: [i64; 5]| (from..from + 4).map(move |at| Said(1, at, Some(0), cells.to_vec()));
     let drive = |at: i64| [Said(1, at, Some(500), vec![3_500; 5])];
@@ -478,7 +487,7 @@ fn a_cell_that_falls_behind_its_neighbours_is_found_from_one_charge_to_the_next(
     said.extend(drive(50));
     said.extend(charge(60, [3_720, 3_721, 3_720, 3_712, 3_722]));
     said.extend(drive(70));
-    let rules = rule_text("falls", &when, &more);
+    let rules = rule_text("falls", when, &more);
     let expected = [
         "+falls vehicle/V1 50 cell=4.0001 here=3.500V lost=0.007V others=0.000V",
         "-falls vehicle/V1 70 cell=1.0001 here=3.500V lost=0.000V others=0.000V",
