@@ -74,13 +74,15 @@ fn check(arguments: &CheckArguments) -> Result<()> {
     }
     let profiles: BTreeMap<&str, &Profile> = profiles.iter().map(|profile| (profile.id(), &**profile)).collect();
     for rule in &rules {
-        match profiles.get(rule.profile.as_str()) {
-            Some(profile) => mistakes.extend(diagnosis::check([rule], profile)),
-            None => mistakes.push(RuleError {
+        let fits: Vec<_> = profiles.values().map(|profile| diagnosis::fits(rule, profile)).collect();
+        let is_known = fits.iter().any(|fits| *fits != Ok(false));
+        mistakes.extend(fits.into_iter().filter_map(Result::err));
+        if !is_known {
+            mistakes.push(RuleError {
                 place: rule.place.clone(),
                 rule: Some(rule.id.clone()),
-                problem: format!("profile: `{}` is not known here: name a data directory that has it", rule.profile),
-            }),
+                problem: format!("profile: no `{}` is known here: name a data directory that has one", rule.profile),
+            });
         }
     }
     told(&mistakes)?;

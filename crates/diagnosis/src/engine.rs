@@ -1,7 +1,7 @@
 //! Runs rules over rows as they come in, and says when something begins and when it is over. The same rows, received at the same
 //! times, give the same events, however they are handed over: nothing here asks a clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use model::{AssetId, Batch, Profile, Rows, SignalIndex, Timestamp, matches};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::evaluate::{Memories, Outcomes, evaluate};
-use crate::expression::{condition, number};
+use crate::expression::{Refusal, condition, number};
 use crate::input::{AssetNumber, Handed, Input, Last};
 use crate::native::{Natives, has_conditions};
 use crate::rule::{Rule, RuleError, Text, Written};
@@ -104,7 +104,9 @@ pub(crate) enum Phase {
 /// See the module.
 #[derive(Default)]
 pub struct Engine {
-    rules: BTreeMap<String, Vec<Arc<Rule>>>,
+    rules: Vec<Arc<Rule>>,
+    /// Profiles that no rule is about.
+    ignored: HashSet<String>,
     profiles: BTreeMap<String, Watched>,
     /// Of profiles that have not been heard of again.
     remembered: BTreeMap<String, Remembered>,
@@ -146,11 +148,7 @@ struct Made {
 impl Engine {
     /// An engine that runs `rules`.
     pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
-        let mut engine = Self::default();
-        for rule in rules {
-            engine.rules.entry(rule.profile.clone()).or_default().push(Arc::new(rule));
-        }
-        engine
+        Self { rules: rules.into_iter().map(Arc::new).collect(), ..Self::default() }
     }
 
     /// Also tells of what sources raise themselves: conditions of MTConnect.
@@ -162,7 +160,7 @@ impl Engine {
 
     /// Whether anything could be said of rows of `profile`.
     pub fn watches(&self, profile: &Profile) -> bool {
-        self.rules.contains_key(profile.id()) || (self.natives.is_some() && has_conditions(profile))
+        self.about(profile.id()).next().is_some() || (self.natives.is_some() && has_conditions(profile))
     }
 
     /// Goes on where another engine was that had taken the same rows. What its rules knew is known to those of this one that
@@ -197,7 +195,7 @@ impl Engine {
         }
         for (profile, remembered) in &self.remembered {
             let names = remembered.names();
-            for rule in self.rules.get(profile).into_iter().flatten() {
+            for rule in self.about(profile) {
                 add(rule, &names, &remembered.phases(rule));
             }
         }
@@ -206,7 +204,12 @@ impl Engine {
 
     /// The rules that it was given.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.rules.values().flatten()
+        self.rules.iter()
+    }
+
+    /// The rules about assets of `profile`.
+    fn about(&self, profile: &str) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.iter().filter(move |rule| matches(&rule.profile, profile))
     }
 
     /// Rules that cannot run, since they do not fit the profile that they are about.
@@ -239,9 +242,16 @@ impl Engine {
 
     fn hear(&mut self, profile: &Arc<Profile>, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
         let mut events = self.hear_natives(profile, rows, received);
-        let Some(rules) = self.rules.get(profile.id()) else { return events };
+        if self.ignored.contains(profile.id()) {
+            return events;
+        }
         let is_current = |watched: &Watched| Arc::ptr_eq(&watched.profile, profile);
         if !self.profiles.get(profile.id()).is_some_and(is_current) {
+            let rules: Vec<Arc<Rule>> = self.about(profile.id()).cloned().collect();
+            if rules.is_empty() {
+                self.ignored.insert(profile.id().to_owned());
+                return events;
+            }
             let watched = match self.profiles.remove(profile.id()) {
                 Some(before) if before.profile.signals() == profile.signals() => {
                     Watched { profile: Arc::clone(profile), ..before }
@@ -249,7 +259,7 @@ impl Engine {
                 before => {
                     let before = before.map(|before| before.state());
                     let before = before.or_else(|| self.remembered.remove(profile.id())).unwrap_or_default();
-                    Watched::new(rules, profile, &before, &mut self.problems)
+                    Watched::new(&rules, profile, &before, &mut self.problems)
                 }
             };
             self.profiles.insert(profile.id().to_owned(), watched);
@@ -272,25 +282,40 @@ impl Engine {
 /// What is wrong with `rules`, as far as they are about `profile`.
 pub fn check<'a>(rules: impl IntoIterator<Item = &'a Rule>, profile: &Profile) -> Vec<RuleError> {
     let mut steps = Steps::default();
-    let about = rules.into_iter().filter(|rule| rule.profile == profile.id());
+    let about = rules.into_iter().filter(|rule| matches(&rule.profile, profile.id()));
     about.filter_map(|rule| made(&Arc::new(rule.clone()), profile, &mut steps).err()).collect()
 }
 
-/// Makes `rule` into steps; where that fails, none of its steps stay.
-fn made(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Made, RuleError> {
+/// Whether `profile` has what `rule` speaks of.
+///
+/// # Errors
+/// When it has, and the rule makes no sense all the same.
+pub fn fits(rule: &Rule, profile: &Profile) -> Result<bool, RuleError> {
+    if !matches(&rule.profile, profile.id()) {
+        return Ok(false);
+    }
+    made(&Arc::new(rule.clone()), profile, &mut Steps::default()).map(|made| made.is_some())
+}
+
+/// Makes `rule` into steps; where that fails, none of its steps stay. A rule about any profile is not about one that lacks a signal
+/// of it.
+fn made(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Option<Made>, RuleError> {
     let before = steps.ops().len();
     let made = read(rule, profile, steps);
     if made.is_err() {
         steps.truncate(before);
     }
-    made
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err((_, true)) if rule.profile.contains('*') => Ok(None),
+        Err((error, _)) => Err(error),
+    }
 }
 
-fn read(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Made, RuleError> {
-    let wrong = |written: &Written, name: &str, problem: String| RuleError {
-        place: written.place.clone(),
-        rule: Some(rule.id.clone()),
-        problem: format!("{name}: {problem}"),
+fn read(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Made, (RuleError, bool)> {
+    let wrong = |written: &Written, name: &str, refusal: Refusal| {
+        let problem = format!("{name}: {}", refusal.problem);
+        (RuleError { place: written.place.clone(), rule: Some(rule.id.clone()), problem }, refusal.is_absent)
     };
     let when =
         condition(&rule.when.text, &rule.lets, profile, steps).map_err(|problem| wrong(&rule.when, "when", problem))?;
@@ -306,7 +331,7 @@ fn read(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Made, 
             number(&written.text, &rule.lets, profile, steps).map_err(|problem| wrong(written, name, problem))?;
         Ok((name.clone(), shown.0, shown.1.map(|unit| unit.to_string()).unwrap_or_default()))
     };
-    let shows = rule.shows.iter().map(&mut show).collect::<Result<_, RuleError>>()?;
+    let shows = rule.shows.iter().map(&mut show).collect::<Result<_, _>>()?;
     Ok(Made { rule: Arc::clone(rule), when, clear, shows })
 }
 
@@ -318,12 +343,12 @@ impl Watched {
         problems.retain(|problem| !rules.iter().any(|rule| problem.rule.as_ref() == Some(&rule.id)));
         for rule in rules {
             match made(rule, profile, &mut steps) {
-                Ok(made) => all.push(made),
+                Ok(made) => all.extend(made),
                 Err(problem) => problems.push(problem),
             }
         }
         let signal = |op: &Op| match op {
-            Op::Signal(signal) | Op::Elements(signal) | Op::IsOneOf { signal, .. } => Some(*signal),
+            Op::Signal(signal) | Op::Word(signal) | Op::Elements(signal) | Op::IsOneOf { signal, .. } => Some(*signal),
             _ => None,
         };
         let signals = steps.ops().iter().filter_map(signal).collect();

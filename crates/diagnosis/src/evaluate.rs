@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use model::Timestamp;
 
+use crate::fnv::Fnv;
 use crate::input::{AssetNumber, Input};
 use crate::lists::{Lists, of_list};
 use crate::memory::Memory;
@@ -167,6 +168,12 @@ fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
             let set = |number: &f64| (!number.is_nan()).then(|| (*number as i64 >> bit) & 1 == 1);
             Outcomes::Truths(numbers(done, *of).iter().map(set).collect())
         }
+        Op::Word(signal) => Outcomes::Numbers(input.words(*signal)),
+        Op::Together(of) => {
+            let together = |row: usize| together(of.iter().map(|step| numbers(done, *step)[row]));
+            Outcomes::Numbers((0..rows).map(together).collect())
+        }
+        Op::Floor(of) => each(*of, &f64::floor),
         Op::Elements(signal) => Outcomes::Lists(input.lists(*signal)),
         Op::OfList { of, what } => Outcomes::Numbers(lists(done, *of).rows().map(|row| of_list(row, *what)).collect()),
         Op::At(of, place) => {
@@ -181,7 +188,9 @@ fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
         | Op::OverTime { .. }
         | Op::Lasts(_)
         | Op::MeanDuring { .. }
-        | Op::Correlation { .. } => Outcomes::Numbers(vec![f64::NAN; rows]),
+        | Op::Correlation { .. }
+        | Op::Unchanged(_)
+        | Op::Usual { .. } => Outcomes::Numbers(vec![f64::NAN; rows]),
     }
 }
 
@@ -195,6 +204,15 @@ fn both(a: &[Option<bool>], b: &[Option<bool>], decisive: bool) -> Outcomes {
     Outcomes::Truths(a.iter().zip(b).map(decided).collect())
 }
 
+/// A number that stands for all of `numbers` together, if they are known.
+fn together(mut numbers: impl Iterator<Item = f64>) -> f64 {
+    let all = numbers.try_fold(Fnv::default(), |all, number| {
+        // Zero has two signs and one meaning.
+        (!number.is_nan()).then(|| all.with(&(number + 0.0).to_bits().to_le_bytes()))
+    });
+    all.map_or(f64::NAN, Fnv::number)
+}
+
 /// What is remembered of each element of a list; `None` where it is about no list.
 fn remembered_lists(
     step: usize,
@@ -204,8 +222,11 @@ fn remembered_lists(
     memories: &mut Memories,
     done: &[Outcomes],
 ) -> Option<Lists> {
-    let (Op::Correlation { of, .. } | Op::MeanDuring { of, .. }) = op else { return None };
-    let Outcomes::Lists(lists) = &done[*of as usize] else { return None };
+    let (Op::Correlation { of, .. } | Op::MeanDuring { of, .. } | Op::Usual { of, .. }) = op else { return None };
+    if let (Op::MeanDuring { .. }, Outcomes::Numbers(_)) = (op, &done[*of as usize]) {
+        return None;
+    }
+    let lists = lists(done, *of);
     let mut found: Vec<Box<[f64]>> = vec![Box::default(); input.len()];
     for row in input.order.iter().copied().filter(|row| !late[*row]) {
         let memory = memories.get(input.assets[row], step);
@@ -220,6 +241,16 @@ fn remembered_lists(
                 let correlation = memory.correlation();
                 correlation.take(lists.row(row), numbers(done, *with)[row], time, *nanos);
                 correlation.coefficients().collect()
+            }
+            Op::Usual { of, context, accepted } => {
+                let usual = memory.usual();
+                let context = numbers(done, *context)[row];
+                let circumstances = (!context.is_nan()).then_some(context as u64);
+                usual.take(numbers(done, *of)[row], circumstances, time, accepted.is_some());
+                if accepted.is_some_and(|accepted| truths(done, accepted)[row] == Some(true)) {
+                    usual.accept();
+                }
+                usual.told().into()
             }
             _ => Box::default(),
         };
@@ -237,7 +268,7 @@ fn remembered(
     memories: &mut Memories,
     done: &[Outcomes],
 ) -> Outcomes {
-    if let Op::Correlation { .. } | Op::MeanDuring { .. } = op
+    if let Op::Correlation { .. } | Op::MeanDuring { .. } | Op::Usual { .. } = op
         && let Some(lists) = remembered_lists(step, op, input, late, memories, done)
     {
         return Outcomes::Lists(lists);
@@ -251,6 +282,7 @@ fn remembered(
             Op::Previous(of) => memory.previous(numbers(done, *of)[row], time).0,
             Op::Rate(of) => memory.rate(numbers(done, *of)[row], time),
             Op::Lasts(of) => memory.lasts(truths(done, *of)[row], time),
+            Op::Unchanged(of) => memory.unchanged(numbers(done, *of)[row], time),
             Op::MeanDuring { of, during, back, rows_min } => {
                 let episodes = memory.episodes();
                 let truth = truths(done, *during)[row];

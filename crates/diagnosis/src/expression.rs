@@ -7,7 +7,7 @@ use std::thread;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::parser::Parser;
-use model::{Profile, SignalIndex, ValueKind};
+use model::{Profile, SignalIndex, ValueKind, matches};
 
 use crate::rule::Written;
 use crate::steps::{Bits, Op, Step, Steps};
@@ -33,6 +33,10 @@ pub(crate) enum Kind {
     Number(Option<Unit>),
     /// A list of numbers in a unit.
     List(Option<Unit>),
+    /// The words that a signal says.
+    Word(SignalIndex),
+    /// Numbers and words together.
+    Together,
     Truth,
 }
 
@@ -41,6 +45,15 @@ pub(crate) enum Kind {
 pub(crate) struct Mistake {
     pub(crate) part: u64,
     pub(crate) problem: String,
+}
+
+/// Why an expression comes to nothing.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// Where, what was expected, and what was found.
+    pub(crate) problem: String,
+    /// Whether it is that the profile has no such signal.
+    pub(crate) is_absent: bool,
 }
 
 pub(crate) type Outcome<T> = Result<T, Mistake>;
@@ -52,7 +65,7 @@ pub(crate) type Lets = [(String, Written)];
 ///
 /// # Errors
 /// When it is no condition; says where, what was expected, and what was found.
-pub(crate) fn condition(text: &str, lets: &Lets, profile: &Profile, steps: &mut Steps) -> Result<Step, String> {
+pub(crate) fn condition(text: &str, lets: &Lets, profile: &Profile, steps: &mut Steps) -> Result<Step, Refusal> {
     meant((text, lets), profile, steps, Meant::truth)
 }
 
@@ -60,7 +73,7 @@ pub(crate) fn condition(text: &str, lets: &Lets, profile: &Profile, steps: &mut 
 ///
 /// # Errors
 /// When it is no number; says where, what was expected, and what was found.
-pub(crate) fn number(text: &str, lets: &Lets, profile: &Profile, steps: &mut Steps) -> Result<Numbered, String> {
+pub(crate) fn number(text: &str, lets: &Lets, profile: &Profile, steps: &mut Steps) -> Result<Numbered, Refusal> {
     meant((text, lets), profile, steps, Meant::number)
 }
 
@@ -69,15 +82,17 @@ fn meant<T: Send>(
     profile: &Profile,
     steps: &mut Steps,
     wanted: fn(Meant) -> Result<T, String>,
-) -> Result<T, String> {
+) -> Result<T, Refusal> {
     // The parser needs more stack for each bracket than a thread usually has for a few of them.
     thread::scope(|scope| {
         let reading = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || {
-            let mut reader = Reader { profile, steps, lets, known: HashMap::new() };
-            wanted(reader.whole(text)?)
+            let mut reader = Reader { profile, steps, lets, known: HashMap::new(), is_absent: false };
+            let meant = reader.whole(text).and_then(wanted);
+            meant.map_err(|problem| Refusal { problem, is_absent: reader.is_absent })
         });
-        let reading = reading.map_err(|error| format!("there is no thread to read it: {error}"))?;
-        reading.join().unwrap_or_else(|_| Err("expected an expression that can be read".to_owned()))
+        let refused = |problem: String| Refusal { problem, is_absent: false };
+        let reading = reading.map_err(|error| refused(format!("there is no thread to read it: {error}")))?;
+        reading.join().unwrap_or_else(|_| Err(refused("expected an expression that can be read".to_owned())))
     })
 }
 
@@ -139,6 +154,10 @@ impl Meant {
             Kind::Truth => Ok(self.step),
             Kind::Number(_) => Err("expected a condition, got a number".to_owned()),
             Kind::List(_) => Err("expected a condition, got a list".to_owned()),
+            Kind::Together => Err("expected a condition, got several things in brackets".to_owned()),
+            Kind::Word(_) => {
+                Err("expected a condition, got words: compare them with one, as in x == \"READY\"".to_owned())
+            }
         }
     }
 
@@ -146,6 +165,10 @@ impl Meant {
         match self.kind {
             Kind::Number(unit) => Ok((self.step, unit)),
             Kind::Truth => Err("expected a number, got a condition".to_owned()),
+            Kind::Together => Err("expected a number, got several things in brackets".to_owned()),
+            Kind::Word(_) => {
+                Err("expected a number, got words: compare them with one, as in x == \"READY\"".to_owned())
+            }
             Kind::List(_) => {
                 let ways = "min, max, mean, median, spread, size, second_min, second_max, argmin, argmax or at";
                 Err(format!("expected a number, got a list: use {ways}"))
@@ -160,6 +183,8 @@ impl Meant {
             Kind::Number(unit) => Ok(Quantity { step, unit, is_list: false }),
             Kind::List(unit) => Ok(Quantity { step, unit, is_list: true }),
             Kind::Truth => Err("expected a number or a list, got a condition".to_owned()),
+            Kind::Word(_) => Err("expected a number or a list, got words".to_owned()),
+            Kind::Together => Err("expected a number or a list, got several things in brackets".to_owned()),
         }
     }
 }
@@ -185,6 +210,8 @@ pub(crate) struct Reader<'a> {
     lets: &'a Lets,
     /// What names stand for that have been read; nothing, where one is being read.
     known: HashMap<&'a str, Option<Meant>>,
+    /// Whether a signal was asked for that the profile does not have.
+    is_absent: bool,
 }
 
 pub(crate) type Numbered = (Step, Option<Unit>);
@@ -241,8 +268,12 @@ impl<'a> Reader<'a> {
             },
             Expr::Ident(name) => self.signal(part.id, name),
             Expr::Call(call) => self.call(part, call),
+            Expr::List(list) if !list.elements.is_empty() => {
+                let of = list.elements.iter().map(|one| self.circumstance(one)).collect::<Outcome<_>>()?;
+                Ok(Meant { step: self.add(Op::Together(of)), kind: Kind::Together })
+            }
             Expr::Select(_) => Err(wrong("expected the name of a signal without a dot")),
-            _ => Err(wrong("lists, maps and loops have no meaning here")),
+            _ => Err(wrong("maps and loops have no meaning here")),
         }
     }
 
@@ -254,8 +285,10 @@ impl<'a> Reader<'a> {
         Meant { step: self.add(op), kind: Kind::Truth }
     }
 
-    pub(crate) fn find(&self, part: u64, name: &str) -> Outcome<SignalIndex> {
-        self.profile.signal_index(name).ok_or_else(|| {
+    fn find(&mut self, part: u64, name: &str) -> Outcome<SignalIndex> {
+        let found = self.profile.signal_index(name);
+        self.is_absent |= found.is_none();
+        found.ok_or_else(|| {
             let near = self.profile.signals().iter().map(|signal| &*signal.id).min_by_key(|id| distance(id, name));
             let hint =
                 near.filter(|id| distance(id, name) <= 3).map(|id| format!("; is it `{id}`?")).unwrap_or_default();
@@ -269,6 +302,34 @@ impl<'a> Reader<'a> {
             return Ok(meant);
         }
         let index = self.find(part, name)?;
+        self.said(part, index)
+    }
+
+    /// The one signal that means `meaning`, of what `described` says.
+    pub(crate) fn by_meaning(&mut self, part: u64, meaning: &str, described: &str) -> Outcome<Meant> {
+        let signals = (0..).zip(self.profile.signals());
+        let found: Vec<SignalIndex> = signals
+            .filter(|(_, signal)| *signal.meaning == *meaning)
+            .filter(|(_, signal)| matches(described, signal.description.as_deref().unwrap_or_default()))
+            .map(|(index, _)| index)
+            .collect();
+        let profile = self.profile.id();
+        match &found[..] {
+            [index] => self.said(part, *index),
+            [] => {
+                self.is_absent = true;
+                let problem = format!("the profile {profile} has no signal that means `{meaning}` of `{described}`");
+                Err(Mistake { part, problem })
+            }
+            several => {
+                let names: Vec<&str> = several.iter().map(|index| &*self.profile.signal(*index).id).collect();
+                let problem = format!("expected one signal, the profile {profile} has `{}`", names.join("`, `"));
+                Err(Mistake { part, problem })
+            }
+        }
+    }
+
+    fn said(&mut self, part: u64, index: SignalIndex) -> Outcome<Meant> {
         let signal = self.profile.signal(index);
         match signal.kind {
             ValueKind::Number | ValueKind::Integer => {
@@ -279,13 +340,10 @@ impl<'a> Reader<'a> {
                 let unit = self.unit_of(part, index)?;
                 Ok(Meant { step: self.add(Op::Elements(index)), kind: Kind::List(Some(unit)) })
             }
+            ValueKind::Text => Ok(Meant { step: self.add(Op::Word(index)), kind: Kind::Word(index) }),
             kind => {
-                let kind = kind.as_str();
-                let problem = match signal.kind {
-                    ValueKind::Text => format!("`{name}` says words: compare it with one, as in {name} == \"READY\""),
-                    _ => format!("`{name}` is a {kind}, of which rules cannot speak"),
-                };
-                Err(Mistake { part, problem })
+                let (id, kind) = (&self.profile.signal(index).id, kind.as_str());
+                Err(Mistake { part, problem: format!("`{id}` is a {kind}, of which rules cannot speak") })
             }
         }
     }
@@ -431,11 +489,12 @@ impl<'a> Reader<'a> {
         Ok(form.meant(step, unit))
     }
 
-    /// The signal that says words, if `part` is the name of one.
-    fn words_of(&self, part: &IdedExpr) -> Option<SignalIndex> {
-        let Expr::Ident(name) = &part.expr else { return None };
-        let index = self.profile.signal_index(name)?;
-        (self.profile.signal(index).kind == ValueKind::Text).then_some(index)
+    /// The signal that says words, if `part` is one.
+    fn words_of(&mut self, part: &IdedExpr) -> Outcome<Option<SignalIndex>> {
+        if let Expr::Literal(_) | Expr::List(_) = &part.expr {
+            return Ok(None);
+        }
+        Ok(if let Kind::Word(signal) = self.read(part)?.kind { Some(signal) } else { None })
     }
 
     fn equals(&mut self, part: &IdedExpr, a: &IdedExpr, b: &IdedExpr) -> Outcome<Meant> {
@@ -443,7 +502,7 @@ impl<'a> Reader<'a> {
             Expr::Literal(LiteralValue::String(word)) => Some(Box::<str>::from(word.inner())),
             _ => None,
         };
-        match (self.words_of(a), word(b), self.words_of(b), word(a)) {
+        match (self.words_of(a)?, word(b), self.words_of(b)?, word(a)) {
             (Some(signal), Some(word), ..) | (.., Some(signal), Some(word)) => {
                 Ok(self.truth(Op::IsOneOf { signal, words: Box::new([word]) }))
             }
@@ -457,7 +516,7 @@ impl<'a> Reader<'a> {
         if list.elements.is_empty() {
             return Err(wrong("expected a list that is not empty"));
         }
-        let Some(signal) = self.words_of(a) else {
+        let Some(signal) = self.words_of(a)? else {
             let mut any = None;
             for element in &list.elements {
                 let equals = self.compare(part, a, element, Op::IsEqual)?.step;

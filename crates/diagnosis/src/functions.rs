@@ -5,7 +5,7 @@ use cel::common::ast::{Expr, LiteralValue};
 
 use crate::expression::{Kind, Meant, Mistake, Outcome, Quantity, Reader};
 use crate::rule::duration;
-use crate::steps::{OfList, Op, OverTime};
+use crate::steps::{Bits, OfList, Op, OverTime, Step};
 use crate::units::Unit;
 
 /// The longest stretch of time that is looked back over.
@@ -32,6 +32,18 @@ impl Reader<'_> {
             ("is_known", [a]) => {
                 let of = self.read(a)?.step;
                 Ok(self.truth(Op::IsKnown(of)))
+            }
+            ("floor", [a]) => {
+                let (of, unit) = self.number(a)?;
+                Ok(Meant { step: self.add(Op::Floor(of)), kind: Kind::Number(unit) })
+            }
+            ("the", [meaning, rest @ ..]) if rest.len() < 2 => {
+                let described = rest.first().map(text).transpose()?.unwrap_or_else(|| "*".to_owned());
+                self.by_meaning(part.id, &text(meaning)?, &described)
+            }
+            ("unchanged", [a]) => {
+                let of = self.circumstance(a)?;
+                Ok(Meant { step: self.add(Op::Unchanged(of)), kind: Kind::Number(Some(Unit::second())) })
             }
             ("bit", [a, bit]) => {
                 let (of, _) = self.number(a)?;
@@ -73,9 +85,14 @@ impl Reader<'_> {
                 let of = self.condition(a)?;
                 Ok(Meant { step: self.add(Op::Lasts(of)), kind: Kind::Number(Some(Unit::second())) })
             }
-            ("mean_over" | "min_over" | "max_over" | "change_over" | "times_over", [a, window]) => {
+            ("mean_over" | "min_over" | "max_over" | "change_over" | "slope_over" | "times_over", [a, window]) => {
                 self.over_time(part, name, a, window)
             }
+            (
+                "usual" | "usual_spread" | "usual_count" | "so_far" | "last" | "last_usual" | "last_spread"
+                | "last_count",
+                [a, circumstances, rest @ ..],
+            ) if rest.len() < 2 => self.usual(name, a, circumstances, rest.first()),
             ("mean_during", [a, condition, options @ ..]) => self.mean_during(part, a, condition, options),
             ("correlation_over", [list, number, window]) => {
                 let list = self.list(part, name, list)?;
@@ -84,9 +101,10 @@ impl Reader<'_> {
                 Ok(Meant { step, kind: Kind::List(Some(Unit::one())) })
             }
             _ => Err(wrong(format!(
-                "`{name}` of {} is not known: expected unit, abs, is_known, bit, min, max, mean, median, spread, size, second_min, \
-                 second_max, argmin, argmax, at, previous, rate, lasts, mean_over, min_over, max_over, change_over, times_over, \
-                 mean_during or correlation_over",
+                "`{name}` of {} is not known: expected unit, the, abs, floor, is_known, unchanged, bit, min, max, mean, median, spread, size, second_min, \
+                 second_max, argmin, argmax, at, previous, rate, lasts, mean_over, min_over, max_over, change_over, slope_over, \
+                 times_over, mean_during, correlation_over, usual, usual_spread, usual_count, so_far, last, last_usual, last_spread or \
+                 last_count",
                 arguments.len()
             ))),
         }
@@ -130,9 +148,51 @@ impl Reader<'_> {
             "mean_over" => (OverTime::Mean, unit),
             "min_over" => (OverTime::Least, unit),
             "max_over" => (OverTime::Most, unit),
+            "slope_over" => {
+                let unit = unit.unwrap_or_else(Unit::one).difference().times(&Unit::second(), -1);
+                (OverTime::Slope, Some(unit.map_err(|problem| Mistake { part: part.id, problem })?))
+            }
             _ => (OverTime::Change, unit.map(|unit| unit.difference())),
         };
         Ok(Meant { step: self.add(Op::OverTime { of, what, nanos }), kind: Kind::Number(unit) })
+    }
+
+    /// What is the same or not: a number, words, or several of them.
+    pub(crate) fn circumstance(&mut self, part: &IdedExpr) -> Outcome<Step> {
+        let meant = self.read(part)?;
+        match meant.kind {
+            Kind::Number(_) | Kind::Word(_) | Kind::Together => Ok(meant.step),
+            _ => {
+                Err(Mistake { part: part.id, problem: "expected a number or words, or several in brackets".to_owned() })
+            }
+        }
+    }
+
+    /// What is usual of a number under circumstances.
+    fn usual(
+        &mut self,
+        name: &str,
+        a: &IdedExpr,
+        circumstances: &IdedExpr,
+        accepted: Option<&IdedExpr>,
+    ) -> Outcome<Meant> {
+        let (of, unit) = self.number(a)?;
+        let context = self.circumstance(circumstances)?;
+        let accepted = accepted.map(|accepted| self.condition(accepted)).transpose()?;
+        let all = self.steps.add(Op::Usual { of, context, accepted });
+        let difference = unit.as_ref().map(Unit::difference);
+        let (place, unit) = match name {
+            "usual" => (1, unit),
+            "usual_spread" => (2, difference),
+            "usual_count" => (3, Some(Unit::one())),
+            "so_far" => (4, unit),
+            "last" => (5, unit),
+            "last_usual" => (6, unit),
+            "last_spread" => (7, difference),
+            _ => (8, Some(Unit::one())),
+        };
+        let place = self.steps.add(Op::Number(Bits::of(f64::from(place))));
+        Ok(Meant { step: self.steps.add(Op::At(all, place)), kind: Kind::Number(unit) })
     }
 
     /// The mean over the last time in which a condition was true; options are how many such times before, and how many rows one has

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use model::{Changes, Column, Frames, Profile, Quality, Rows, SignalIndex, Timestamp, Value, Vectors};
 use serde::{Deserialize, Serialize};
 
+use crate::fnv::Fnv;
 use crate::lists::Lists;
 
 /// An asset, by the number that the engine has given it.
@@ -163,6 +164,29 @@ impl Input<'_> {
                 let mut said: Vec<Option<bool>> = rows.iter().map(|text| text.as_deref().map(is)).collect();
                 for row in exceptions(frames, signal) {
                     said[row] = None;
+                }
+                said
+            }
+        }
+    }
+
+    /// For each row a number that stands for the word that `signal` says; NaN where it says none.
+    pub(crate) fn words(&self, signal: SignalIndex) -> Vec<f64> {
+        let number = |word: &str| Fnv::default().with(word.as_bytes()).number();
+        match &self.values {
+            Values::Changes(columns) => {
+                let said = |last: &Last| if let Last::Text(text) = last { number(text) } else { f64::NAN };
+                columns
+                    .get(&signal)
+                    .map_or_else(|| vec![f64::NAN; self.len()], |column| column.iter().map(said).collect())
+            }
+            Values::Frames(frames) => {
+                let Column::Texts(rows) = &frames.columns[usize::from(signal)] else {
+                    return vec![f64::NAN; self.len()];
+                };
+                let mut said: Vec<f64> = rows.iter().map(|text| text.as_deref().map_or(f64::NAN, number)).collect();
+                for row in exceptions(frames, signal) {
+                    said[row] = f64::NAN;
                 }
                 said
             }

@@ -19,6 +19,7 @@ mod episode;
 mod evaluate;
 mod expression;
 mod figures;
+mod fnv;
 mod functions;
 mod input;
 mod lists;
@@ -29,12 +30,13 @@ mod rule;
 mod state;
 mod steps;
 mod units;
+mod usual;
 
 #[cfg(test)]
 mod tests;
 
 pub use book::{Alarm, AlarmState, Book, DeedError, Done, SHELVED_MAX};
-pub use engine::{Engine, Event, Shown, What, check};
+pub use engine::{Engine, Event, Shown, What, check, fits};
 pub use figures::{Figures, Flood, Raising};
 pub use record::{ALARM_PROFILE, By, Deed, Happened, Raised, Record, batch, records};
 pub use rule::{Place, Priority, Rule, RuleError, Text, Written, read};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::correlation::Correlation;
 use crate::episode::Episodes;
 use crate::steps::OverTime;
+use crate::usual::Usual;
 
 /// Parts that a stretch of time is divided into: what is older than it is forgotten part by part.
 const PARTS: i64 = 32;
@@ -25,6 +26,7 @@ pub(crate) enum Memory {
     Parts(VecDeque<Part>),
     Episodes(Box<Episodes>),
     Correlation(Box<Correlation>),
+    Usual(Box<Usual>),
 }
 
 /// What is remembered of a part of a stretch of time.
@@ -57,6 +59,31 @@ impl Memory {
         }
         let Self::Correlation(correlation) = self else { unreachable!("it was made above") };
         correlation
+    }
+
+    /// What is usual.
+    pub(crate) fn usual(&mut self) -> &mut Usual {
+        if !matches!(self, Self::Usual(_)) {
+            *self = Self::Usual(Box::default());
+        }
+        let Self::Usual(usual) = self else { unreachable!("it was made above") };
+        usual
+    }
+
+    /// For how many seconds `value` has been the same.
+    pub(crate) fn unchanged(&mut self, value: f64, time: Timestamp) -> f64 {
+        if value.is_nan() {
+            return f64::NAN;
+        }
+        match self {
+            Self::Value(before, since) if before.to_bits() == value.to_bits() => {
+                time.nanos().saturating_sub(*since) as f64 / NANOS
+            }
+            _ => {
+                *self = Self::Value(value, time.nanos());
+                0.0
+            }
+        }
     }
 
     /// The value before, which is replaced by `value` where that is known.
@@ -138,8 +165,20 @@ impl Memory {
             OverTime::Least => parts.iter().map(|part| part.least).fold(f64::INFINITY, f64::min),
             OverTime::Most => parts.iter().map(|part| part.most).fold(f64::NEG_INFINITY, f64::max),
             OverTime::Change => last.last - first.first,
+            OverTime::Slope => slope(parts, width as f64 / NANOS),
         }
     }
+}
+
+/// The change per second of the straight line that fits the means of `parts` best; NaN where there are fewer than three.
+fn slope(parts: &VecDeque<Part>, width: f64) -> f64 {
+    let (Some(first), 3..) = (parts.front(), parts.len()) else { return f64::NAN };
+    let point = |part: &Part| ((part.number - first.number) as f64 * width, part.sum / f64::from(part.count));
+    let count = parts.len() as f64;
+    let (x, y) = parts.iter().map(point).fold((0.0, 0.0), |(x, y), one| (x + one.0 / count, y + one.1 / count));
+    let away = parts.iter().map(point).map(|one| (one.0 - x, one.1 - y));
+    let (both, own) = away.fold((0.0, 0.0), |(both, own), (x, y)| (both + x * y, own + x * x));
+    both / own
 }
 
 #[cfg(test)]
@@ -168,6 +207,23 @@ mod tests {
         assert_eq!(say(65, 50.0), [40.0, 30.0, 50.0, 20.0]);
         let far = say(10_000, f64::NAN);
         assert!(far.iter().all(|value| value.is_nan()), "{far:?}");
+    }
+
+    #[test]
+    fn what_rises_has_a_slope_and_what_stays_is_unchanged() {
+        let (mut slope, hour) = (Memory::default(), 3_600_000_000_000);
+        let slopes: Vec<f64> =
+            (0..10).map(|at| slope.over_time(OverTime::Slope, 5.0 + at as f64, at_minute(at), hour)).collect();
+        assert!(slopes[1].is_nan() && (slopes[9] - 1.0 / 60.0).abs() < 0.002, "{slopes:?}");
+        let mut same = Memory::default();
+        let said = [(1.0, 0), (1.0, 5), (f64::NAN, 6), (1.0, 9), (2.0, 10), (2.0, 12)];
+        let lasts: Vec<f64> = said.into_iter().map(|(value, second)| same.unchanged(value, at(second))).collect();
+        assert!(lasts[2].is_nan());
+        assert_eq!([lasts[0], lasts[1], lasts[3], lasts[4], lasts[5]], [0.0, 5.0, 9.0, 0.0, 2.0]);
+    }
+
+    fn at_minute(minutes: i64) -> Timestamp {
+        at(minutes * 60)
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(crate) enum OverTime {
     Most,
     /// The newest one less the oldest one.
     Change,
+    /// The change per second of the straight line that fits best.
+    Slope,
     /// How often a condition became true.
     Times,
 }
@@ -91,6 +93,10 @@ pub(crate) enum Op {
         of: Step,
         bit: u8,
     },
+    /// The word that a signal says, as a number that stands for it.
+    Word(SignalIndex),
+    /// Several numbers and words, as a number that stands for all of them.
+    Together(Box<[Step]>),
     /// The elements of a signal that is a list.
     Elements(SignalIndex),
     /// What becomes of the elements of a list.
@@ -119,6 +125,16 @@ pub(crate) enum Op {
         back: u8,
         rows_min: u16,
     },
+    /// For how many seconds a number or a word has been the same.
+    Unchanged(Step),
+    /// The greatest whole number that is not greater.
+    Floor(Step),
+    /// What is usual of a number under what `context` says, learnt when that is over, or when it is `accepted` afterwards.
+    Usual {
+        of: Step,
+        context: Step,
+        accepted: Option<Step>,
+    },
     /// How each element of a list has gone with a number.
     Correlation {
         of: Step,
@@ -138,6 +154,8 @@ impl Op {
                 | Self::Lasts(_)
                 | Self::MeanDuring { .. }
                 | Self::Correlation { .. }
+                | Self::Unchanged(_)
+                | Self::Usual { .. }
         )
     }
 }
@@ -183,12 +201,21 @@ impl Steps {
                 (format!("scaled {} {}", factor.number(), offset.number()), slice::from_ref(of))
             }
             Op::IsOneOf { signal: of, words } => (format!("{} in {words:?}", signal(*of)), &[]),
+            Op::Word(of) => (format!("word of {}", signal(*of)), &[]),
             Op::Elements(of) => (format!("elements of {}", signal(*of)), &[]),
             Op::OfList { of, what } => (format!("{what:?}"), slice::from_ref(of)),
             Op::MeanDuring { of, during, back, rows_min } => {
                 (format!("mean during {back} {rows_min}"), &[*of, *during])
             }
             Op::Correlation { of, with, nanos } => (format!("correlation {nanos}"), &[*of, *with]),
+            Op::Usual { of, context, accepted } => {
+                let all = [*of, *context].into_iter().chain(*accepted);
+                let all: Vec<String> = all.map(|step| self.meaning(step, profile)).collect();
+                return format!("usual({})", all.join(", "));
+            }
+            Op::Together(of) => ("together".into(), of),
+            Op::Unchanged(of) => ("unchanged".into(), slice::from_ref(of)),
+            Op::Floor(of) => ("floor".into(), slice::from_ref(of)),
             Op::At(a, b) => ("at".into(), &[*a, *b]),
             Op::Bit { of, bit } => (format!("bit {bit}"), slice::from_ref(of)),
             Op::OverTime { of, what, nanos } => (format!("{what:?} {nanos}"), slice::from_ref(of)),

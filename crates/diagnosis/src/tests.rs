@@ -324,13 +324,17 @@ fn rules_that_make_no_sense_are_refused_with_file_line_and_reason() {
         ("speed / 0 > 1", "at `speed / 0`: this divides by zero"),
         ("mean_over(speed, \"forever\") > 1", "mean_over: expected a stretch of time of at most 31 days"),
         ("mean_over(speed, \"2000d\") > 1", "at most 31 days"),
-        ("mode > 5", "`mode` says words"),
+        ("mode > 5", "at `mode`: expected a number, got words: compare them with one"),
         ("cells > 5", "expected a number, got a list: use min"),
         ("argmin(speed) == 1", "argmin: expected a list, got a number"),
         ("max(cells - soc) > 1", "V and % measure different things"),
         ("mean_during(speed, soc) > 1", "at `soc`: expected a condition, got a number"),
         ("mean_during(speed, soc > 1, 9) > 1", "how many times before the last one, from 0 to 7"),
         ("max(correlation_over(cells, speed, \"99d\")) > 1", "correlation_over: expected a stretch of time"),
+        ("the(\"test:none\") > 1", "the profile van has no signal that means `test:none` of `*`"),
+        ("usual(speed, [cells]) > 1", "expected a number or words"),
+        ("[speed, mode] > 1", "expected a number, got several things in brackets"),
+        ("usual(speed, [mode], soc) > 1", "expected a condition, got a number"),
         ("max(speed, soc) > 1", "km/h and % measure different things"),
         ("inside + outside > 5", "of two temperatures only the difference makes sense"),
         ("inside - outside > inside", "measure different things"),
@@ -503,6 +507,51 @@ fn a_cell_that_falls_behind_its_neighbours_is_found_from_one_charge_to_the_next(
         engine.go_on(state);
     }
     assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_unusual_under_its_circumstances_is_found() {
+    let more = "let = { load = \"the('test:speed')\", now = \"so_far(load, here)\", known = \"usual(load, here)\", \
+                count = \"usual_count(load, here)\", here = \"[mode, floor(at(cells, 1) * 1000)]\" }\n\
+                shows = { now = \"now\", known = \"known\" }"
+        .replace("'test:speed'", "\\\"test:speed\\\"");
+    let rules = rule_text("light", "count >= 3 && now < known * 0.5", &more);
+    // Two operations, again and again; the fifth time, nothing is cut in the second one.
+    let part = |part: i64, second: i64| {
+        (0..20).map(move |at| {
+            let operation = at / 10;
+            let load = if operation == 0 { 200 } else { second };
+            Said(1, part * 100 + at, Some(load), vec![operation])
+        })
+    };
+    let said: Vec<Said> =
+        [800, 790, 810, 800, 100, 800].into_iter().zip(0..).flat_map(|(load, number)| part(number, load)).collect();
+    let expected =
+        ["+light vehicle/V1 411 known=80.000km/h now=10.000km/h", "-light vehicle/V1 500 known=20.000km/h now=NaNkm/h"];
+    assert_eq!(events(&rules, &said)[..1], expected[..1]);
+    let mut found = Vec::new();
+    let mut engine = Engine::new(self::rules(&rules));
+    for row in &said {
+        found.extend(engine.take(&frames(slice::from_ref(row))).iter().map(told));
+        let state = written_and_read(&engine.state());
+        engine = Engine::new(self::rules(&rules));
+        engine.go_on(state);
+    }
+    assert_eq!(found, events(&rules, &said));
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn a_rule_about_any_profile_is_about_those_that_have_its_signals() {
+    let rule =
+        |when: &str| rules(&rule_text("any", when, "").replace("profile = \"van\"", "profile = \"v*\"")).remove(0);
+    let profile = van(Shape::Frames);
+    assert_eq!(fits(&rule("speed > 1"), &profile), Ok(true));
+    assert_eq!(fits(&rule("load > 1"), &profile), Ok(false));
+    assert!(fits(&rule("speed > soc"), &profile).unwrap_err().to_string().contains("measure different things"));
+    let mut engine = Engine::new([rule("the(\"test:speed\") > 90"), rule("load > 1")]);
+    assert_eq!(engine.take(&frames(&[speed(1, 901)])).len(), 1);
+    assert_eq!(engine.problems(), []);
 }
 
 #[test]
