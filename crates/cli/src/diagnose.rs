@@ -181,7 +181,7 @@ fn line(event: &Event) -> serde_json::Value {
     json!({
         "time": event.time.to_string(),
         "asset": event.asset.as_str(),
-        "event": if event.what == What::Raised { "raised" } else { "returned" },
+        "event": event.what.as_str(),
         "rule": event.rule.id,
         "version": event.rule.version,
         "priority": event.rule.priority.as_str(),

@@ -37,13 +37,15 @@ pub enum AlarmState {
     LatchedAcknowledged,
     /// G: somebody does not want to see it for a while.
     Shelved,
+    /// H: it is nobody's concern at present, by the design of its rule.
+    SuppressedByDesign,
     /// I: it is being worked on.
     OutOfService,
 }
 
 impl AlarmState {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Normal,
         Self::Unacknowledged,
         Self::Acknowledged,
@@ -51,6 +53,7 @@ impl AlarmState {
         Self::LatchedUnacknowledged,
         Self::LatchedAcknowledged,
         Self::Shelved,
+        Self::SuppressedByDesign,
         Self::OutOfService,
     ];
 
@@ -64,6 +67,7 @@ impl AlarmState {
             "latched_unacknowledged",
             "latched_acknowledged",
             "shelved",
+            "suppressed_by_design",
             "out_of_service",
         ][self as usize]
     }
@@ -75,7 +79,7 @@ impl AlarmState {
 
     /// Whether somebody has to do something.
     pub fn wants_somebody(self) -> bool {
-        !matches!(self, Self::Normal | Self::Shelved | Self::OutOfService)
+        !matches!(self, Self::Normal | Self::Shelved | Self::SuppressedByDesign | Self::OutOfService)
     }
 }
 
@@ -117,6 +121,7 @@ pub struct Alarm {
     /// How often it has been raised, as far as is known.
     pub times: u64,
     is_latched: bool,
+    is_suppressed: bool,
     shelved: Option<(Done, i64)>,
     raised: i64,
     returned: Option<i64>,
@@ -168,6 +173,7 @@ impl Alarm {
             out_of_service: None,
             times: 0,
             is_latched: false,
+            is_suppressed: false,
             shelved: None,
             raised: record.time.nanos(),
             returned: None,
@@ -204,6 +210,9 @@ impl Alarm {
         }
         if self.shelved(now).is_some() {
             return AlarmState::Shelved;
+        }
+        if self.is_suppressed {
+            return if self.is_active { AlarmState::SuppressedByDesign } else { AlarmState::Normal };
         }
         match (self.is_active, self.is_latched, self.acknowledged.is_some()) {
             (true, _, false) => AlarmState::Unacknowledged,
@@ -243,20 +252,23 @@ impl Alarm {
                 }
                 self.said = (**said).clone();
                 (self.is_active, self.returned, self.acknowledged) = (true, None, None);
-                self.is_latched = said.latched;
+                (self.is_latched, self.is_suppressed) = (said.latched, false);
                 (self.raised, self.times) = (record.time.nanos(), self.times + 1);
                 self.recently.push_back(self.raised);
                 if self.recently.len() > 2 * CHATTERING_TIMES {
                     self.recently.pop_front();
                 }
             }
+            Happened::Suppressed if is_this => self.is_suppressed = self.is_active,
+            Happened::Unsuppressed if is_this => self.is_suppressed = false,
             Happened::Returned if is_this => {
                 (self.is_active, self.returned) = (false, Some(record.time.nanos()));
             }
             Happened::Withdrawn if is_this => {
+                self.is_suppressed = false;
                 (self.is_active, self.is_latched, self.returned) = (false, false, Some(record.time.nanos()));
             }
-            Happened::Returned | Happened::Withdrawn => return,
+            Happened::Returned | Happened::Withdrawn | Happened::Suppressed | Happened::Unsuppressed => return,
             Happened::Done(deed, by) => {
                 let done = Done::new(by, record.time);
                 match deed {
@@ -494,6 +506,20 @@ mod tests {
     }
 
     #[test]
+    fn an_alarm_that_is_suppressed_by_design_is_nobodys_concern_until_it_is_not() {
+        use AlarmState::*;
+        let story = [record(10, 10, said(false)), record(10, 10, Happened::Suppressed)];
+        assert_eq!(state(&story, 11), SuppressedByDesign);
+        assert!(!SuppressedByDesign.wants_somebody());
+        let more = [&story[..], &[record(20, 10, Happened::Unsuppressed)]].concat();
+        assert_eq!(state(&more, 21), Unacknowledged);
+        let over = [&story[..], &[record(20, 10, Happened::Returned)]].concat();
+        assert_eq!(state(&over, 21), Normal);
+        let again = [&over[..], &[record(30, 30, said(false)), record(31, 10, Happened::Suppressed)]].concat();
+        assert_eq!(state(&again, 32), Unacknowledged);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_the_reason() {
         let mut book = Book::default();
         let deed = |book: &Book, raised: Option<i64>, deed: Deed, now: i64| {
@@ -534,6 +560,8 @@ mod tests {
             record(17, 10, Happened::Returned),
             done(18, 10, Deed::Reset),
             record(19, 10, Happened::Withdrawn),
+            record(20, 10, Happened::Suppressed),
+            record(21, 10, Happened::Unsuppressed),
         ];
         let batch = batch(&all, at(1_000));
         let Rows::Frames(frames) = &batch.rows else { panic!("frames") };

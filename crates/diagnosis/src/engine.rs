@@ -40,6 +40,17 @@ pub enum What {
     Raised,
     /// It is over.
     Returned,
+    /// It is so, and nobody's concern.
+    Suppressed,
+    /// It is so, and somebody's concern again.
+    Unsuppressed,
+}
+
+impl What {
+    /// The word that is shown.
+    pub fn as_str(self) -> &'static str {
+        ["raised", "returned", "suppressed", "unsuppressed"][self as usize]
+    }
 }
 
 /// A value that an alarm shows.
@@ -98,7 +109,7 @@ pub(crate) enum Phase {
     /// It is so since then, but not for long enough.
     Pending(Timestamp),
     /// It was raised then; if it seems to be over, since then.
-    Active { raised: Timestamp, over: Option<Timestamp> },
+    Active { raised: Timestamp, over: Option<Timestamp>, is_suppressed: bool },
 }
 
 /// See the module.
@@ -142,6 +153,7 @@ struct Made {
     rule: Arc<Rule>,
     when: Step,
     clear: Option<Step>,
+    suppressed: Option<Step>,
     shows: Vec<(String, Step, String)>,
 }
 
@@ -319,20 +331,22 @@ fn read(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Made, 
     };
     let when =
         condition(&rule.when.text, &rule.lets, profile, steps).map_err(|problem| wrong(&rule.when, "when", problem))?;
-    let clear = match &rule.clear {
-        Some(clear) => {
-            let step = condition(&clear.text, &rule.lets, profile, steps);
-            Some(step.map_err(|problem| wrong(clear, "clear", problem))?)
+    let mut optional = |written: &Option<Written>, name: &str| match written {
+        Some(written) => {
+            let step = condition(&written.text, &rule.lets, profile, steps);
+            step.map(Some).map_err(|problem| wrong(written, name, problem))
         }
-        None => None,
+        None => Ok(None),
     };
+    let clear = optional(&rule.clear, "clear")?;
+    let suppressed = optional(&rule.suppressed_when, "suppressed_when")?;
     let mut show = |(name, written): &(String, Written)| {
         let shown =
             number(&written.text, &rule.lets, profile, steps).map_err(|problem| wrong(written, name, problem))?;
         Ok((name.clone(), shown.0, shown.1.map(|unit| unit.to_string()).unwrap_or_default()))
     };
     let shows = rule.shows.iter().map(&mut show).collect::<Result<_, _>>()?;
-    Ok(Made { rule: Arc::clone(rule), when, clear, shows })
+    Ok(Made { rule: Arc::clone(rule), when, clear, suppressed, shows })
 }
 
 impl Watched {
@@ -416,7 +430,7 @@ impl Made {
             Outcomes::Truths(truths) => truths.as_slice(),
             _ => &[],
         };
-        let (when, clear) = (truths(self.when), self.clear.map(truths));
+        let (when, clear, suppressed) = (truths(self.when), self.clear.map(truths), self.suppressed.map(truths));
         for (place, row) in input.order.iter().copied().enumerate() {
             let is_so = when.get(row).copied().flatten();
             if late[row] || (is_so != Some(true) && phases.is_empty()) {
@@ -433,12 +447,19 @@ impl Made {
             {
                 continue;
             }
-            let (after, what) = self.next(before, is_so, is_over, time);
+            let (mut after, what) = self.next(before, is_so, is_over, time);
+            let mut happened: Vec<What> = what.into_iter().collect();
+            if let (Some(Phase::Active { is_suppressed, .. }), Some(suppressed)) = (&mut after, suppressed)
+                && let Some(now) = suppressed[row].filter(|now| now != is_suppressed)
+            {
+                *is_suppressed = now;
+                happened.push(if now { What::Suppressed } else { What::Unsuppressed });
+            }
             match after {
                 Some(phase) => phases.insert(asset, phase),
                 None => phases.remove(&asset),
             };
-            if let Some(what) = what {
+            for what in happened {
                 let value = |step: Step| match &outcomes[step as usize] {
                     Outcomes::Numbers(numbers) => numbers[row],
                     _ => f64::NAN,
@@ -475,7 +496,7 @@ impl Made {
                 let since = if let Some(Phase::Pending(since)) = before { since } else { time };
                 match is_so {
                     Some(true) if has_lasted(since, self.rule.on_delay) => {
-                        (Some(Phase::Active { raised: time, over: None }), Some(What::Raised))
+                        (Some(Phase::Active { raised: time, over: None, is_suppressed: false }), Some(What::Raised))
                     }
                     Some(true) => (Some(Phase::Pending(since)), None),
                     Some(false) => (None, None),
@@ -483,16 +504,16 @@ impl Made {
                     None => (before, None),
                 }
             }
-            Some(Phase::Active { raised, over }) => match is_over {
+            Some(Phase::Active { raised, over, is_suppressed }) => match is_over {
                 Some(true) => {
                     let since = over.unwrap_or(time);
                     if has_lasted(since, self.rule.off_delay) {
                         (None, Some(What::Returned))
                     } else {
-                        (Some(Phase::Active { raised, over: Some(since) }), None)
+                        (Some(Phase::Active { raised, over: Some(since), is_suppressed }), None)
                     }
                 }
-                Some(false) => (Some(Phase::Active { raised, over: None }), None),
+                Some(false) => (Some(Phase::Active { raised, over: None, is_suppressed }), None),
                 None => (before, None),
             },
         }

@@ -133,6 +133,8 @@ fn rule(profile: &str, signal: &str, code: &str, condition: &Condition) -> Rule 
         lets: Vec::new(),
         when: Written { text: String::new(), place: place.clone() },
         clear: None,
+        suppressed_when: None,
+        consequence_of: Vec::new(),
         shows: Vec::new(),
         place,
     }

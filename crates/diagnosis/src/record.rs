@@ -63,6 +63,10 @@ pub enum Happened {
     Raised(Box<Raised>),
     /// It is over.
     Returned,
+    /// It is nobody's concern while that lasts, by the design of its rule.
+    Suppressed,
+    /// It is somebody's concern again.
+    Unsuppressed,
     /// Its rule is no more, so that nobody can say whether it is over.
     Withdrawn,
     /// Somebody did something.
@@ -120,6 +124,8 @@ impl Happened {
         match self {
             Self::Raised(_) => "raised",
             Self::Returned => "returned",
+            Self::Suppressed => "suppressed",
+            Self::Unsuppressed => "unsuppressed",
             Self::Withdrawn => "withdrawn",
             Self::Done(deed, _) => match deed {
                 Deed::Acknowledged => "acknowledged",
@@ -139,6 +145,8 @@ impl From<&Event> for Record {
         let rule = &event.rule;
         let happened = match event.what {
             What::Returned => Happened::Returned,
+            What::Suppressed => Happened::Suppressed,
+            What::Unsuppressed => Happened::Unsuppressed,
             What::Raised => Happened::Raised(Box::new(Raised {
                 version: rule.version,
                 priority: rule.priority,
@@ -245,6 +253,8 @@ pub fn records(profile: &Profile, frames: &Frames) -> Vec<Option<Record>> {
                 }))
             }
             "returned" => Happened::Returned,
+            "suppressed" => Happened::Suppressed,
+            "unsuppressed" => Happened::Unsuppressed,
             "withdrawn" => Happened::Withdrawn,
             word => match word {
                 "acknowledged" => deed(Deed::Acknowledged),

@@ -85,6 +85,10 @@ pub struct Rule {
     pub when: Written,
     /// When it is over; left out, when it is not so any more.
     pub clear: Option<Written>,
+    /// While that is so, the alarm is nobody's concern (IEC 62682: suppressed by design).
+    pub suppressed_when: Option<Written>,
+    /// Rules whose alarm, of the same asset, explains this one.
+    pub consequence_of: Vec<String>,
     /// Values that are kept with an alarm, by name.
     pub shows: Vec<(String, Written)>,
     /// Where it stands.
@@ -163,6 +167,9 @@ struct RuleTable {
     lets: BTreeMap<String, Spanned<String>>,
     when: Spanned<String>,
     clear: Option<Spanned<String>>,
+    suppressed_when: Option<Spanned<String>>,
+    #[serde(default)]
+    consequence_of: Vec<String>,
     #[serde(default)]
     shows: BTreeMap<String, Spanned<String>>,
 }
@@ -177,6 +184,8 @@ const DELAY_MAX: Duration = Duration::from_secs(31 * 24 * 3_600);
 const SHOWS_MAX: usize = 16;
 /// Names that a rule gives to parts of its expressions.
 const LETS_MAX: usize = 32;
+/// Rules of which one is a consequence.
+const CAUSES_MAX: usize = 32;
 /// Signs of any text of a rule.
 const TEXT_MAX: usize = 2_000;
 
@@ -259,6 +268,9 @@ impl Lines<'_> {
         if table.lets.len() > LETS_MAX || !table.lets.keys().all(|name| is_name(name) && !name.contains('-')) {
             return Err(wrong(&place, format!("let: expected at most {LETS_MAX} names of lower-case letters")));
         }
+        if table.consequence_of.len() > CAUSES_MAX || table.consequence_of.contains(&table.id) {
+            return Err(wrong(&place, format!("consequence_of: expected at most {CAUSES_MAX} other rules")));
+        }
         let explanation = table.explanation.clone().unwrap_or_default();
         for text in [&explanation.zh, &explanation.en] {
             if let Some(name) = names_in(text).find(|name| !table.shows.contains_key(*name)) {
@@ -282,6 +294,8 @@ impl Lines<'_> {
             lets: table.lets.into_iter().map(|(name, text)| (name, self.written(text))).collect(),
             when: self.written(table.when),
             clear: table.clear.map(|clear| self.written(clear)),
+            suppressed_when: table.suppressed_when.map(|when| self.written(when)),
+            consequence_of: table.consequence_of,
             shows: table.shows.into_iter().map(|(name, text)| (name, self.written(text))).collect(),
             id: table.id,
             profile: table.profile,

@@ -54,7 +54,8 @@ struct OfRule {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 enum Kept {
     Pending(i64),
-    Active(i64, Option<i64>),
+    /// Since when, over since when, and whether it is suppressed.
+    Active(i64, Option<i64>, bool),
 }
 
 /// What a rule says of when it is so.
@@ -91,7 +92,9 @@ impl Remembered {
             let kept = |(asset, phase): (&AssetNumber, &Phase)| {
                 let phase = match phase {
                     Phase::Pending(since) => Kept::Pending(since.nanos()),
-                    Phase::Active { raised, over } => Kept::Active(raised.nanos(), over.map(Timestamp::nanos)),
+                    Phase::Active { raised, over, is_suppressed } => {
+                        Kept::Active(raised.nanos(), over.map(Timestamp::nanos), *is_suppressed)
+                    }
                 };
                 (*asset, phase)
             };
@@ -151,7 +154,9 @@ impl Remembered {
         let phase = |(asset, kept): &(AssetNumber, Kept)| {
             let phase = match kept {
                 Kept::Pending(since) => Phase::Pending(time(*since)),
-                Kept::Active(raised, over) => Phase::Active { raised: time(*raised), over: over.map(time) },
+                Kept::Active(raised, over, is_suppressed) => {
+                    Phase::Active { raised: time(*raised), over: over.map(time), is_suppressed: *is_suppressed }
+                }
             };
             (*asset, phase)
         };

@@ -95,7 +95,12 @@ fn events(rules: &str, said: &[Said]) -> Vec<String> {
 }
 
 fn told(event: &Event) -> String {
-    let sign = if event.what == What::Raised { '+' } else { '-' };
+    let sign = match event.what {
+        What::Raised => '+',
+        What::Returned => '-',
+        What::Suppressed => '(',
+        What::Unsuppressed => ')',
+    };
     let shows: Vec<String> =
         event.shows.iter().map(|shown| format!(" {}={:.3}{}", shown.name, shown.value, shown.unit)).collect();
     let seconds = event.time.nanos() / 1_000_000_000;
@@ -552,6 +557,23 @@ fn a_rule_about_any_profile_is_about_those_that_have_its_signals() {
     let mut engine = Engine::new([rule("the(\"test:speed\") > 90"), rule("load > 1")]);
     assert_eq!(engine.take(&frames(&[speed(1, 901)])).len(), 1);
     assert_eq!(engine.problems(), []);
+}
+
+#[test]
+fn an_alarm_is_suppressed_by_design_while_its_rule_says_so() {
+    let rules = rule_text("fast", "speed > 90", "suppressed_when = \"speed > 120\"");
+    let said = [(0, 950), (1, 1_250), (2, 1_260), (3, 950), (4, 800), (5, 1_300), (6, 0)];
+    let said = said.map(|(second, value)| speed(second, value));
+    let expected = [
+        "+fast vehicle/V1 0",
+        "(fast vehicle/V1 1",
+        ")fast vehicle/V1 3",
+        "-fast vehicle/V1 4",
+        "+fast vehicle/V1 5",
+        "(fast vehicle/V1 5",
+        "-fast vehicle/V1 6",
+    ];
+    assert_eq!(events(&rules, &said), expected);
 }
 
 #[test]

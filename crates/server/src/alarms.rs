@@ -115,9 +115,9 @@ impl Alarms {
     }
 
     /// Of the alarms, what `read` makes of them; and the number of the state that they are in.
-    pub(crate) fn read<T>(&self, read: impl FnOnce(&mut dyn Iterator<Item = &Alarm>) -> T) -> (T, u64) {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Book) -> T) -> (T, u64) {
         let revision = *self.revision.borrow();
-        (read(&mut self.shelf().book.alarms()), revision)
+        (read(&self.shelf().book), revision)
     }
 
     /// Waits until the number of the state is another one than `revision`.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diagnosis::{Alarm, Engine, Record, records};
+use diagnosis::{Alarm, Engine, Happened, Record, records};
 use gateway::IngestError;
 use model::{AssetId, Batch, Rows, Timestamp};
 use store::{ReceivedRows, ReceivedSpan, Snapshot, Store, TableSnapshot};
@@ -304,6 +304,7 @@ fn kept(table: &TableSnapshot, after: Timestamp, until: Timestamp) -> Result<Vec
         .zip(records(&found.profile, frames))
         .filter_map(|(received, record)| Some((*received, record?)))
         .collect();
-    kept.sort_by_key(|(received, record)| (*received, record.time));
+    // What is raised comes before what is said of it.
+    kept.sort_by_key(|(received, record)| (*received, record.time, !matches!(record.happened, Happened::Raised(_))));
     Ok(kept.into_iter().map(|(_, record)| record).collect())
 }

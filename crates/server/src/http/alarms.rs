@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use diagnosis::{ALARM_PROFILE, Alarm, AlarmState, By, Deed, Done, Figures, Priority, Raising, Rule, Text};
+use diagnosis::{ALARM_PROFILE, Alarm, AlarmState, Book, By, Deed, Done, Figures, Priority, Raising, Rule, Text};
 use model::{Timestamp, matches};
 use query::Limits;
 use query::format::json_value;
@@ -79,7 +79,7 @@ pub(crate) struct AlarmJson {
     asset: String,
     rule: String,
     /// `unacknowledged`, `acknowledged`, `returned_unacknowledged`, `latched_unacknowledged`, `latched_acknowledged`,
-    /// `shelved`, `out_of_service` or `normal`.
+    /// `shelved`, `suppressed_by_design`, `out_of_service` or `normal`.
     #[schema(value_type = String)]
     state: &'static str,
     /// Whether it is so at present.
@@ -112,6 +112,9 @@ pub(crate) struct AlarmJson {
     shelved: Option<DoneJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     out_of_service: Option<DoneJson>,
+    /// An alarm of the same asset that is so at present and explains this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consequence_of: Option<CauseJson>,
     /// How often it has been raised, as far as is known.
     times: u64,
     /// Raised three times or more within a minute (IEC 62682).
@@ -120,8 +123,15 @@ pub(crate) struct AlarmJson {
     stale: bool,
 }
 
+/// What explains an alarm.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct CauseJson {
+    rule: String,
+    title: TextJson,
+}
+
 impl AlarmJson {
-    fn new(alarm: &Alarm, rules: &[Arc<Rule>], now: Timestamp) -> Self {
+    fn new(alarm: &Alarm, book: &Book, rules: &[Arc<Rule>], now: Timestamp) -> Self {
         let rule = rules.iter().find(|rule| rule.id == *alarm.rule);
         let value = |shown: &diagnosis::Shown| ValueJson {
             name: shown.name.clone(),
@@ -129,6 +139,9 @@ impl AlarmJson {
             unit: shown.unit.clone(),
         };
         let shelved = alarm.shelved(now);
+        let causes = rule.into_iter().flat_map(|rule| &rule.consequence_of);
+        let cause = causes.filter_map(|cause| book.get(alarm.asset.as_str(), cause)).find(|cause| cause.is_active);
+        let cause = cause.map(|cause| CauseJson { rule: cause.rule.to_string(), title: (&cause.said.title).into() });
         Self {
             asset: alarm.asset.to_string(),
             rule: alarm.rule.to_string(),
@@ -148,6 +161,7 @@ impl AlarmJson {
             acknowledged: alarm.acknowledged.as_ref().map(DoneJson::from),
             shelved: shelved.map(|(done, until)| DoneJson { until: Some(until.to_string()), ..done.into() }),
             out_of_service: alarm.out_of_service.as_ref().map(DoneJson::from),
+            consequence_of: cause,
             times: alarm.times,
             chattering: alarm.is_chattering(),
             stale: alarm.is_stale(now),
@@ -247,10 +261,10 @@ pub(crate) async fn alarms(State(app): State<Arc<App>>, RawQuery(query): RawQuer
         }
     }
     let now = app.alarms.now();
-    let (read, revision) = app.alarms.read(|alarms| {
+    let (read, revision) = app.alarms.read(|book| {
         let (mut states, mut open): (BTreeMap<_, usize>, BTreeMap<_, usize>) = Default::default();
         let mut found = Vec::new();
-        for alarm in alarms {
+        for alarm in book.alarms() {
             let state = alarm.state(now);
             *states.entry(state.as_str()).or_default() += 1;
             if state.wants_somebody() {
@@ -263,7 +277,7 @@ pub(crate) async fn alarms(State(app): State<Arc<App>>, RawQuery(query): RawQuer
         let total = found.len();
         found.sort_by_key(|alarm| std::cmp::Reverse((alarm.said.priority, alarm.raised())));
         let shown = found.into_iter().take(wanted.limit);
-        let alarms = shown.map(|alarm| AlarmJson::new(alarm, app.alarms.rules(), now)).collect();
+        let alarms = shown.map(|alarm| AlarmJson::new(alarm, book, app.alarms.rules(), now)).collect();
         AlarmsJson { revision: 0, alarms, total, states, open }
     });
     json::answer(&AlarmsJson { revision, ..read }, app.limits.answer_bytes_max)
@@ -349,7 +363,10 @@ pub(crate) async fn act(
     let Json(body) = body.map_err(|rejection| invalid(rejection.body_text()))?;
     let (raised, deed, by) = (DeedBody::time("raised", body.raised.as_ref())?, body.deed()?, body.by()?);
     match app.alarms.act((&body.asset, &body.rule), raised, deed, by).await {
-        Ok(alarm) => Ok(Json(AlarmJson::new(&alarm, app.alarms.rules(), app.alarms.now()))),
+        Ok(alarm) => {
+            let json = |book: &Book| AlarmJson::new(&alarm, book, app.alarms.rules(), app.alarms.now());
+            Ok(Json(app.alarms.read(json).0))
+        }
         Err(NotDone::Senseless(error)) => Err(match error {
             diagnosis::DeedError::Unknown { .. } => ApiError::not_found("unknown_alarm", error.to_string()),
             diagnosis::DeedError::ShelvedUntil => invalid(format!("until: {error}")),
@@ -532,11 +549,11 @@ pub(crate) async fn figures(
     let raisings: Vec<Raising> =
         batches.flat_map(|batch| (0..batch.num_rows()).filter_map(move |row| raising(batch, row))).collect();
     let figures = Figures::of(&raisings, from, until);
-    let ((chattering, stale), _) = app.alarms.read(|alarms| {
+    let ((chattering, stale), _) = app.alarms.read(|book| {
         let count = |(chattering, stale), alarm: &Alarm| {
             (chattering + usize::from(alarm.is_chattering()), stale + usize::from(alarm.is_stale(now)))
         };
-        alarms.fold((0, 0), count)
+        book.alarms().fold((0, 0), count)
     });
     let share = |times: usize| times as f64 / figures.alarms.max(1) as f64;
     let frequent = figures.most_frequent.iter().map(|(asset, rule, alarms)| FrequentJson {

@@ -58,9 +58,9 @@ pub(crate) struct RulesJson {
 #[utoipa::path(get, path = "/api/v1/rules", responses((status = 200, body = RulesJson)))]
 pub(crate) async fn rules(State(app): State<Arc<App>>) -> Json<RulesJson> {
     let (health, now) = (app.alarms.health(), app.alarms.now());
-    let (open, _) = app.alarms.read(|alarms| {
+    let (open, _) = app.alarms.read(|book| {
         let mut open: BTreeMap<Box<str>, usize> = BTreeMap::new();
-        for alarm in alarms.filter(|alarm| alarm.state(now).wants_somebody()) {
+        for alarm in book.alarms().filter(|alarm| alarm.state(now).wants_somebody()) {
             *open.entry(alarm.rule.clone()).or_default() += 1;
         }
         open
