@@ -67,12 +67,12 @@ pub(crate) fn run(arguments: DiagnoseArguments) -> Result<()> {
 }
 
 fn check(arguments: &CheckArguments) -> Result<()> {
-    let Rules { rules, mut mistakes } = read(&arguments.rules)?;
+    let Rules { rules, mut mistakes, cases } = read(&arguments.rules)?;
     let mut profiles = vec![Arc::clone(Standard::built_in().profile())];
     if let Some(data) = &arguments.data {
         profiles.extend(crate::ask::read(data)?.tables.into_iter().map(|table| table.profile));
     }
-    let profiles: BTreeMap<&str, &Profile> = profiles.iter().map(|profile| (profile.id(), &**profile)).collect();
+    let profiles: BTreeMap<&str, &Arc<Profile>> = profiles.iter().map(|profile| (profile.id(), profile)).collect();
     for rule in &rules {
         let fits: Vec<_> = profiles.values().map(|profile| diagnosis::fits(rule, profile)).collect();
         let is_known = fits.iter().any(|fits| *fits != Ok(false));
@@ -85,8 +85,23 @@ fn check(arguments: &CheckArguments) -> Result<()> {
             });
         }
     }
+    for case in &cases {
+        let rule = rules.iter().find(|rule| rule.id == case.rule);
+        let fits = |profile: &&&Arc<Profile>| rule.is_some_and(|rule| diagnosis::fits(rule, profile) == Ok(true));
+        let held = match (rule, profiles.values().find(fits)) {
+            (Some(rule), Some(profile)) => case.hold(rule, profile),
+            // Why there is none has been told.
+            (Some(_), None) => Ok(()),
+            (None, _) => Err(RuleError {
+                place: case.place.clone(),
+                rule: Some(case.rule.clone()),
+                problem: format!("case \"{}\": there is no such rule here", case.title),
+            }),
+        };
+        mistakes.extend(held.err());
+    }
     told(&mistakes)?;
-    crate::say(&format!("nothing is wrong with the rules: {}\n", rules.len()))
+    crate::say(&format!("nothing is wrong with the rules: {}; their cases hold: {}\n", rules.len(), cases.len()))
 }
 
 fn told(mistakes: &[RuleError]) -> Result<()> {
@@ -109,7 +124,7 @@ fn read(paths: &[PathBuf]) -> Result<Rules> {
 }
 
 fn replay(arguments: &ReplayArguments) -> Result<()> {
-    let Rules { rules, mistakes } = read(&arguments.rules)?;
+    let Rules { rules, mistakes, .. } = read(&arguments.rules)?;
     told(&mistakes)?;
     let snapshot = crate::ask::read(&arguments.data)?;
     let mut replay = Replay { engine: Engine::new(rules.clone()), arguments, rows: 0, raised: 0 };

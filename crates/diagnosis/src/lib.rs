@@ -3,6 +3,7 @@
 //! | word | what it is |
 //! |---|---|
 //! | [`Rule`] | what is wrong when, and what to do: data in `packs/*/rules/` |
+//! | [`Case`] | what a rule is to find in what an asset says |
 //! | [`Engine`] | runs rules over batches |
 //! | [`Event`] | something begins, or is over |
 //! | [`Record`] | what happened to an alarm, as it is kept for ever |
@@ -13,6 +14,7 @@
 
 mod asset_text;
 mod book;
+mod case;
 mod correlation;
 mod engine;
 mod episode;
@@ -36,6 +38,7 @@ mod usual;
 mod tests;
 
 pub use book::{Alarm, AlarmState, Book, DeedError, Done, SHELVED_MAX};
+pub use case::{Case, read_cases};
 pub use engine::{Engine, Event, Shown, What, check, fits};
 pub use figures::{Figures, Flood, Raising};
 pub use record::{ALARM_PROFILE, By, Deed, Happened, Raised, Record, batch, records};

@@ -547,6 +547,41 @@ fn what_is_unusual_under_its_circumstances_is_found() {
 }
 
 #[test]
+fn a_case_holds_or_tells_what_is_found_instead() {
+    let rule = &rules(&rule_text(
+        "fast",
+        "speed > 90 && max(cells) > unit(3610, \"mV\") && mode == \"DRIVE\"",
+        "on_delay = \"20s\"\nshows = { now = \"speed\" }\nexplanation = { zh = \"{now}\", en = \"at {now}\" }",
+    ))[0];
+    let text = "[[case]]\ntitle = 'a car that drives'\nrule = 'fast'\nexpect = ['raised 60s', 'returned 2min']\n\
+                says = 'at 95 km/h'\nrows = '''\nspeed cells mode\n0s..30s/10s 80 3.6*3,3.65 DRIVE\n\
+                40s..1min/10s 95 3.6*3,3.65 DRIVE\n70s 95 - -\n2min - 3.6 DRIVE\n'''\n";
+    for shape in [Shape::Frames, Shape::Changes] {
+        let hold = |text: &str| read_cases("van.cases.toml", text).and_then(|cases| cases[0].hold(rule, &van(shape)));
+        assert_eq!(hold(text), Ok(()), "{shape:?}");
+        for (from, to, expected) in [
+            (
+                "2min']",
+                "1min']",
+                "expected [\"raised 60s\", \"returned 60s\"], found [\"raised 60s\", \"returned 120s\"]",
+            ),
+            ("at 95 km/h", "at 96 km/h", "expected it to say \"at 96 km/h\", it says \"at 95 km/h\""),
+            ("speed cells", "sped cells", "rows: the profile van has no signal `sped`"),
+            ("70s 95 - -", "70s 95", "van.cases.toml:10: rule fast: rows: expected a time and 3 values, got 1"),
+            ("70s 95", "50s 95", "expected times that rise"),
+            ("70s 95", "70 95", "expected `90s` or"),
+            ("70s 95", "70s fast", "speed: expected a number or `-`, got `fast`"),
+            ("raised 60s", "raised", "expected such as \"raised 90s\", got `raised`"),
+            ("title", "titel", "unknown field `titel`"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            let error = hold(&text.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_rule_about_any_profile_is_about_those_that_have_its_signals() {
     let rule =
         |when: &str| rules(&rule_text("any", when, "").replace("profile = \"van\"", "profile = \"v*\"")).remove(0);

@@ -74,7 +74,7 @@ impl Alarms {
         let mut own = Rules::default();
         config.rules.iter().try_for_each(|path| own.read(path))?;
         let shipped = if config.shipped_rules { Rules::shipped() } else { Rules::default() };
-        let Rules { rules, mistakes } = shipped.replaced_by(own);
+        let Rules { rules, mistakes, .. } = shipped.replaced_by(own);
         for mistake in &mistakes {
             tracing::error!(%mistake, "a rule cannot be used");
         }

@@ -4,13 +4,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use diagnosis::{Rule, RuleError};
+use diagnosis::{Case, Rule, RuleError};
 
 /// The rules that come with the program, each file with its name.
 const SHIPPED: [(&str, &str); 2] = [
     ("packs/vehicle/rules/traction-battery.toml", include_str!("../../../packs/vehicle/rules/traction-battery.toml")),
     ("packs/vehicle/rules/gbt32960-alarms.toml", include_str!("../../../packs/vehicle/rules/gbt32960-alarms.toml")),
 ];
+
+/// What names of files end with that hold cases.
+const CASES: &str = ".cases.toml";
 
 /// Rules, and what is wrong with others.
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub struct Rules {
     pub rules: Vec<Rule>,
     /// Why others cannot.
     pub mistakes: Vec<RuleError>,
+    /// What they are to find in what assets say.
+    pub cases: Vec<Case>,
 }
 
 /// A file or a folder that does not read.
@@ -54,6 +59,13 @@ impl Rules {
     }
 
     fn add(&mut self, name: &str, text: &str) {
+        if name.ends_with(CASES) {
+            match diagnosis::read_cases(name, text) {
+                Ok(cases) => self.cases.extend(cases),
+                Err(mistake) => self.mistakes.push(mistake),
+            }
+            return;
+        }
         let read = match diagnosis::read(name, text) {
             Ok(read) => read,
             Err(mistake) => return self.mistakes.push(mistake),
@@ -77,6 +89,7 @@ impl Rules {
         self.rules.retain(|rule| others.rules.iter().all(|other| other.id != rule.id));
         self.rules.extend(others.rules);
         self.mistakes.extend(others.mistakes);
+        self.cases.extend(others.cases);
         self
     }
 }
