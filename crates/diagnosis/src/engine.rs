@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use model::{AssetId, Batch, Profile, Rows, SignalIndex, Timestamp, matches};
+use model::{AssetId, Batch, Profile, Rows, Timestamp, matches};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::evaluate::{Memories, Outcomes, evaluate};
-use crate::expression::{Refusal, condition, number};
-use crate::input::{AssetNumber, Handed, Input, Last};
+use crate::input::AssetNumber;
+use crate::made::Phase;
 use crate::native::{Natives, has_conditions};
-use crate::rule::{Rule, RuleError, Text, Written};
+use crate::rule::{Rule, RuleError, Text};
 use crate::state::{Remembered, State};
-use crate::steps::{Op, Step, Steps};
+use crate::watch::Watched;
 
 /// What a rule says of an asset at a time.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,15 +102,6 @@ impl fmt::Display for Shown {
     }
 }
 
-/// How far a rule has come with an asset. Where nothing is wrong, nothing is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// It is so since then, but not for long enough.
-    Pending(Timestamp),
-    /// It was raised then; if it seems to be over, since then.
-    Active { raised: Timestamp, over: Option<Timestamp>, is_suppressed: bool },
-}
-
 /// See the module.
 #[derive(Default)]
 pub struct Engine {
@@ -124,37 +114,6 @@ pub struct Engine {
     /// By profile; `None` where nobody wants to know what sources say themselves.
     natives: Option<BTreeMap<String, Natives>>,
     problems: Vec<RuleError>,
-}
-
-/// The rules of one profile, made into steps.
-struct Watched {
-    profile: Arc<Profile>,
-    steps: Steps,
-    made: Vec<Made>,
-    signals: Vec<SignalIndex>,
-    memories: Memories,
-    /// Of each rule, for which asset something is not as it should be.
-    phases: Vec<HashMap<AssetNumber, Phase>>,
-    heard: Heard,
-}
-
-/// What was heard of the assets of one profile, whatever the rules are.
-#[derive(Default)]
-pub(crate) struct Heard {
-    assets: HashMap<AssetId, AssetNumber>,
-    pub(crate) names: Vec<AssetId>,
-    pub(crate) newest: Vec<Timestamp>,
-    pub(crate) last: HashMap<(AssetNumber, SignalIndex), Last>,
-    pub(crate) late: u64,
-}
-
-/// A rule whose expressions have become steps.
-struct Made {
-    rule: Arc<Rule>,
-    when: Step,
-    clear: Option<Step>,
-    suppressed: Option<Step>,
-    shows: Vec<(String, Step, String)>,
 }
 
 impl Engine {
@@ -202,8 +161,7 @@ impl Engine {
             }));
         };
         for watched in self.profiles.values() {
-            let made = watched.made.iter().zip(&watched.phases);
-            made.for_each(|(made, phases)| add(&made.rule, &watched.heard.names, phases));
+            watched.phases().for_each(|(made, phases)| add(&made.rule, &watched.heard.names, phases));
         }
         for (profile, remembered) in &self.remembered {
             let names = remembered.names();
@@ -265,9 +223,7 @@ impl Engine {
                 return events;
             }
             let watched = match self.profiles.remove(profile.id()) {
-                Some(before) if before.profile.signals() == profile.signals() => {
-                    Watched { profile: Arc::clone(profile), ..before }
-                }
+                Some(before) if before.profile.signals() == profile.signals() => before.with_profile(profile),
                 before => {
                     let before = before.map(|before| before.state());
                     let before = before.or_else(|| self.remembered.remove(profile.id())).unwrap_or_default();
@@ -287,235 +243,6 @@ impl Engine {
                 natives.entry(profile.id().to_owned()).or_default().hear(profile, rows, received)
             }
             _ => Vec::new(),
-        }
-    }
-}
-
-/// What is wrong with `rules`, as far as they are about `profile`.
-pub fn check<'a>(rules: impl IntoIterator<Item = &'a Rule>, profile: &Profile) -> Vec<RuleError> {
-    let mut steps = Steps::default();
-    let about = rules.into_iter().filter(|rule| matches(&rule.profile, profile.id()));
-    about.filter_map(|rule| made(&Arc::new(rule.clone()), profile, &mut steps).err()).collect()
-}
-
-/// Whether `profile` has what `rule` speaks of.
-///
-/// # Errors
-/// When it has, and the rule makes no sense all the same.
-pub fn fits(rule: &Rule, profile: &Profile) -> Result<bool, RuleError> {
-    if !matches(&rule.profile, profile.id()) {
-        return Ok(false);
-    }
-    made(&Arc::new(rule.clone()), profile, &mut Steps::default()).map(|made| made.is_some())
-}
-
-/// Makes `rule` into steps; where that fails, none of its steps stay. A rule about any profile is not about one that lacks a signal
-/// of it.
-fn made(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Option<Made>, RuleError> {
-    let before = steps.ops().len();
-    let made = read(rule, profile, steps);
-    if made.is_err() {
-        steps.truncate(before);
-    }
-    match made {
-        Ok(made) => Ok(Some(made)),
-        Err((_, true)) if rule.profile.contains('*') => Ok(None),
-        Err((error, _)) => Err(error),
-    }
-}
-
-fn read(rule: &Arc<Rule>, profile: &Profile, steps: &mut Steps) -> Result<Made, (RuleError, bool)> {
-    let wrong = |written: &Written, name: &str, refusal: Refusal| {
-        let problem = format!("{name}: {}", refusal.problem);
-        (RuleError { place: written.place.clone(), rule: Some(rule.id.clone()), problem }, refusal.is_absent)
-    };
-    let when =
-        condition(&rule.when.text, &rule.lets, profile, steps).map_err(|problem| wrong(&rule.when, "when", problem))?;
-    let mut optional = |written: &Option<Written>, name: &str| match written {
-        Some(written) => {
-            let step = condition(&written.text, &rule.lets, profile, steps);
-            step.map(Some).map_err(|problem| wrong(written, name, problem))
-        }
-        None => Ok(None),
-    };
-    let clear = optional(&rule.clear, "clear")?;
-    let suppressed = optional(&rule.suppressed_when, "suppressed_when")?;
-    let mut show = |(name, written): &(String, Written)| {
-        let shown =
-            number(&written.text, &rule.lets, profile, steps).map_err(|problem| wrong(written, name, problem))?;
-        Ok((name.clone(), shown.0, shown.1.map(|unit| unit.to_string()).unwrap_or_default()))
-    };
-    let shows = rule.shows.iter().map(&mut show).collect::<Result<_, _>>()?;
-    Ok(Made { rule: Arc::clone(rule), when, clear, suppressed, shows })
-}
-
-impl Watched {
-    /// The rules of `profile`, which know what was remembered `before`.
-    fn new(rules: &[Arc<Rule>], profile: &Arc<Profile>, before: &Remembered, problems: &mut Vec<RuleError>) -> Self {
-        let mut steps = Steps::default();
-        let mut all = Vec::new();
-        problems.retain(|problem| !rules.iter().any(|rule| problem.rule.as_ref() == Some(&rule.id)));
-        for rule in rules {
-            match made(rule, profile, &mut steps) {
-                Ok(made) => all.extend(made),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        let signal = |op: &Op| match op {
-            Op::Signal(signal) | Op::Word(signal) | Op::Elements(signal) | Op::IsOneOf { signal, .. } => Some(*signal),
-            _ => None,
-        };
-        let signals = steps.ops().iter().filter_map(signal).collect();
-        let heard = before.heard(profile);
-        let memories = before.memories(&steps, profile);
-        let phases = all.iter().map(|made| before.phases(&made.rule)).collect();
-        Self { profile: Arc::clone(profile), steps, made: all, signals, memories, phases, heard }
-    }
-
-    fn state(&self) -> Remembered {
-        let phases = self.made.iter().map(|made| &*made.rule).zip(&self.phases);
-        Remembered::new(&self.profile, &self.heard, &self.steps, &self.memories, phases)
-    }
-
-    fn hear(&mut self, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
-        let assets = match rows {
-            Rows::Frames(frames) => &frames.assets,
-            Rows::Changes(changes) => &changes.assets,
-        };
-        let numbers: Vec<AssetNumber> = assets.iter().map(|asset| self.heard.number_of(asset)).collect();
-        let profile = Arc::clone(&self.profile);
-        let handed = Handed { profile: &profile, rows, received, numbers };
-        let input = handed.input(&self.signals, &mut self.heard.last, &self.heard.newest);
-        let mut late = vec![false; input.len()];
-        for row in &input.order {
-            let newest = &mut self.heard.newest[input.assets[*row] as usize];
-            late[*row] = input.times[*row] < *newest;
-            *newest = (*newest).max(input.times[*row]);
-        }
-        self.heard.late += late.iter().filter(|late| **late).count() as u64;
-        let outcomes = evaluate(&self.steps, &input, &late, &mut self.memories);
-        let mut events: Vec<(usize, Event)> = Vec::new();
-        for (made, phases) in self.made.iter().zip(&mut self.phases) {
-            made.take(&input, &late, &outcomes, phases, &self.heard.names, &mut events);
-        }
-        events.sort_by_key(|(place, _)| *place);
-        events.into_iter().map(|(_, event)| event).collect()
-    }
-}
-
-impl Heard {
-    pub(crate) fn number_of(&mut self, asset: &AssetId) -> AssetNumber {
-        if let Some(number) = self.assets.get(asset) {
-            return *number;
-        }
-        let number = self.names.len() as AssetNumber;
-        self.assets.insert(asset.clone(), number);
-        self.names.push(asset.clone());
-        self.newest.push(Timestamp::MIN);
-        number
-    }
-}
-
-impl Made {
-    fn take(
-        &self,
-        input: &Input<'_>,
-        late: &[bool],
-        outcomes: &[Outcomes],
-        phases: &mut HashMap<AssetNumber, Phase>,
-        names: &[AssetId],
-        events: &mut Vec<(usize, Event)>,
-    ) {
-        let truths = |step: Step| match &outcomes[step as usize] {
-            Outcomes::Truths(truths) => truths.as_slice(),
-            _ => &[],
-        };
-        let (when, clear, suppressed) = (truths(self.when), self.clear.map(truths), self.suppressed.map(truths));
-        for (place, row) in input.order.iter().copied().enumerate() {
-            let is_so = when.get(row).copied().flatten();
-            if late[row] || (is_so != Some(true) && phases.is_empty()) {
-                continue;
-            }
-            let (asset, time) = (input.assets[row], input.times[row]);
-            let is_over = match (is_so, clear) {
-                (Some(true), _) => Some(false),
-                (_, Some(clear)) => clear[row],
-                (is_so, None) => is_so.map(|is_so| !is_so),
-            };
-            let before = phases.get(&asset).copied();
-            if before.is_none() && (is_so != Some(true) || !matches(&self.rule.assets, names[asset as usize].as_str()))
-            {
-                continue;
-            }
-            let (mut after, what) = self.next(before, is_so, is_over, time);
-            let mut happened: Vec<What> = what.into_iter().collect();
-            if let (Some(Phase::Active { is_suppressed, .. }), Some(suppressed)) = (&mut after, suppressed)
-                && let Some(now) = suppressed[row].filter(|now| now != is_suppressed)
-            {
-                *is_suppressed = now;
-                happened.push(if now { What::Suppressed } else { What::Unsuppressed });
-            }
-            match after {
-                Some(phase) => phases.insert(asset, phase),
-                None => phases.remove(&asset),
-            };
-            for what in happened {
-                let value = |step: Step| match &outcomes[step as usize] {
-                    Outcomes::Numbers(numbers) => numbers[row],
-                    _ => f64::NAN,
-                };
-                let shown = |(name, step, unit): &(String, Step, String)| Shown {
-                    name: name.clone(),
-                    value: value(*step),
-                    unit: unit.clone(),
-                };
-                let (asset, rule) = (names[asset as usize].clone(), Arc::clone(&self.rule));
-                let shows = self.shows.iter().map(shown).collect();
-                let raised = match before {
-                    Some(Phase::Active { raised, .. }) => raised,
-                    _ => time,
-                };
-                events.push((place, Event { asset, rule, time, raised, what, shows }));
-            }
-        }
-    }
-
-    /// What follows from a row: the phase, and what is to be told.
-    fn next(
-        &self,
-        before: Option<Phase>,
-        is_so: Option<bool>,
-        is_over: Option<bool>,
-        time: Timestamp,
-    ) -> (Option<Phase>, Option<What>) {
-        let has_lasted = |since: Timestamp, delay: std::time::Duration| {
-            i128::from(time.nanos()) - i128::from(since.nanos()) >= delay.as_nanos() as i128
-        };
-        match before {
-            None | Some(Phase::Pending(_)) => {
-                let since = if let Some(Phase::Pending(since)) = before { since } else { time };
-                match is_so {
-                    Some(true) if has_lasted(since, self.rule.on_delay) => {
-                        (Some(Phase::Active { raised: time, over: None, is_suppressed: false }), Some(What::Raised))
-                    }
-                    Some(true) => (Some(Phase::Pending(since)), None),
-                    Some(false) => (None, None),
-                    // What is not known changes nothing.
-                    None => (before, None),
-                }
-            }
-            Some(Phase::Active { raised, over, is_suppressed }) => match is_over {
-                Some(true) => {
-                    let since = over.unwrap_or(time);
-                    if has_lasted(since, self.rule.off_delay) {
-                        (None, Some(What::Returned))
-                    } else {
-                        (Some(Phase::Active { raised, over: Some(since), is_suppressed }), None)
-                    }
-                }
-                Some(false) => (Some(Phase::Active { raised, over: None, is_suppressed }), None),
-                None => (before, None),
-            },
         }
     }
 }

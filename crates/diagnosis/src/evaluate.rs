@@ -1,7 +1,9 @@
 //! Computes steps over the rows of a batch, column by column. Knows nothing of rules or alarms.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
 use model::Timestamp;
 
 use crate::fnv::Fnv;
@@ -25,7 +27,7 @@ pub(crate) struct Memories {
     width: usize,
     /// Which of them a step is.
     places: Vec<Option<usize>>,
-    all: Vec<Box<[Memory]>>,
+    all: HashMap<AssetNumber, Box<[Memory]>, FixedState>,
 }
 
 impl Memories {
@@ -38,15 +40,15 @@ impl Memories {
             })
         };
         let places = steps.ops().iter().map(&mut place).collect();
-        Self { width, places, all: Vec::new() }
+        Self { width, places, all: HashMap::default() }
     }
 
     /// What `step` remembers of each asset, where that is something.
     pub(crate) fn of_step(&self, step: usize) -> impl Iterator<Item = (AssetNumber, &Memory)> {
         let place = self.places[step];
-        (0..).zip(&self.all).filter_map(move |(asset, memories)| {
+        self.all.iter().filter_map(move |(asset, memories)| {
             let memory = memories.get(place?)?;
-            (*memory != Memory::Nothing).then_some((asset, memory))
+            (*memory != Memory::Nothing).then_some((*asset, memory))
         })
     }
 
@@ -55,32 +57,19 @@ impl Memories {
         *self.get(asset, step) = memory;
     }
 
-    fn make_room(&mut self, asset: AssetNumber) {
-        if self.all.len() <= asset as usize {
-            self.all.resize_with(asset as usize + 1, Box::default);
-        }
-        let memories = &mut self.all[asset as usize];
-        if memories.len() != self.width {
-            *memories = vec![Memory::Nothing; self.width].into();
-        }
-    }
-
     fn get(&mut self, asset: AssetNumber, step: usize) -> &mut Memory {
         let place = self.places[step].expect("a step with a memory");
-        self.make_room(asset);
-        &mut self.all[asset as usize][place]
+        let width = self.width;
+        &mut self.all.entry(asset).or_insert_with(|| vec![Memory::Nothing; width].into())[place]
     }
 }
 
-/// Computes all of `steps` for the rows of `input`; those that are `late` leave no memory.
-pub(crate) fn evaluate(steps: &Steps, input: &Input<'_>, late: &[bool], memories: &mut Memories) -> Vec<Outcomes> {
+/// Computes all of `steps` for the rows of `input`; those that are late leave no memory.
+pub(crate) fn evaluate(steps: &Steps, input: &Input<'_>, memories: &mut Memories) -> Vec<Outcomes> {
     let mut done: Vec<Outcomes> = Vec::with_capacity(steps.ops().len());
     for (step, op) in steps.ops().iter().enumerate() {
-        let outcome = if op.has_memory() {
-            remembered(step, op, input, late, memories, &done)
-        } else {
-            computed(op, input, &done)
-        };
+        let outcome =
+            if op.has_memory() { remembered(step, op, input, memories, &done) } else { computed(op, input, &done) };
         done.push(outcome);
     }
     done
@@ -218,7 +207,6 @@ fn remembered_lists(
     step: usize,
     op: &Op,
     input: &Input<'_>,
-    late: &[bool],
     memories: &mut Memories,
     done: &[Outcomes],
 ) -> Option<Lists> {
@@ -228,7 +216,7 @@ fn remembered_lists(
     }
     let lists = lists(done, *of);
     let mut found: Vec<Box<[f64]>> = vec![Box::default(); input.len()];
-    for row in input.order.iter().copied().filter(|row| !late[*row]) {
+    for row in input.order.iter().copied().filter(|row| !input.late[*row]) {
         let memory = memories.get(input.assets[row], step);
         let time = input.times[row];
         found[row] = match op {
@@ -260,21 +248,14 @@ fn remembered_lists(
     Some(all)
 }
 
-fn remembered(
-    step: usize,
-    op: &Op,
-    input: &Input<'_>,
-    late: &[bool],
-    memories: &mut Memories,
-    done: &[Outcomes],
-) -> Outcomes {
+fn remembered(step: usize, op: &Op, input: &Input<'_>, memories: &mut Memories, done: &[Outcomes]) -> Outcomes {
     if let Op::Correlation { .. } | Op::MeanDuring { .. } | Op::Usual { .. } = op
-        && let Some(lists) = remembered_lists(step, op, input, late, memories, done)
+        && let Some(lists) = remembered_lists(step, op, input, memories, done)
     {
         return Outcomes::Lists(lists);
     }
     let mut outcomes = vec![f64::NAN; input.len()];
-    let on_time = input.order.iter().copied().filter(|row| !late[*row]);
+    let on_time = input.order.iter().copied().filter(|row| !input.late[*row]);
     for row in on_time {
         let (asset, time): (AssetNumber, Timestamp) = (input.assets[row], input.times[row]);
         let memory = memories.get(asset, step);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fnv::Fnv;
 use crate::lists::Lists;
+use crate::watch::Heard;
 
 /// An asset, by the number that the engine has given it.
 pub(crate) type AssetNumber = u32;
@@ -31,11 +32,16 @@ pub(crate) struct Input<'a> {
     pub(crate) times: Vec<Timestamp>,
     /// The rows as they came in; those that came in together by asset and time.
     pub(crate) order: Vec<usize>,
+    /// Whether each row came in after a newer one of its asset.
+    pub(crate) late: Vec<bool>,
+    /// The place of each row among all that came in with it.
+    pub(crate) places: Vec<usize>,
     values: Values<'a>,
 }
 
 enum Values<'a> {
-    Frames(&'a Frames),
+    /// Frames, and which of them the rows are; left out, all.
+    Frames(&'a Frames, Option<Vec<usize>>),
     /// Of each signal that is asked for, what counts in each row.
     Changes(HashMap<SignalIndex, Vec<Last>>),
 }
@@ -53,21 +59,22 @@ pub(crate) struct Handed<'a> {
 impl<'a> Handed<'a> {
     /// The rows as steps see them. `last` is what was said of `signals` before, and is brought up to date by what is not older
     /// than the `newest` that is known of its asset.
-    pub(crate) fn input(
-        &self,
-        signals: &[SignalIndex],
-        last: &mut HashMap<(AssetNumber, SignalIndex), Last>,
-        newest: &[Timestamp],
-    ) -> Input<'a> {
-        match self.rows {
+    pub(crate) fn input(&self, signals: &[SignalIndex], heard: &mut Heard) -> Input<'a> {
+        let mut input = match self.rows {
             Rows::Frames(frames) => {
                 let assets = self.assets(&frames.asset);
                 let order = self.order(&assets, &frames.time, &frames.sequence);
-                let values = Values::Frames(frames);
-                Input { profile: self.profile, assets, times: frames.time.clone(), order, values }
+                let values = Values::Frames(frames, None);
+                Input::new(self.profile, assets, frames.time.clone(), order, values)
             }
-            Rows::Changes(changes) => self.of_changes(changes, signals, last, newest),
+            Rows::Changes(changes) => self.of_changes(changes, signals, &mut heard.last, &heard.newest),
+        };
+        for row in &input.order {
+            let newest = &mut heard.newest[input.assets[*row] as usize];
+            input.late[*row] = input.times[*row] < *newest;
+            *newest = (*newest).max(input.times[*row]);
         }
+        input
     }
 
     fn assets(&self, places: &[u16]) -> Vec<AssetNumber> {
@@ -116,11 +123,49 @@ impl<'a> Handed<'a> {
             }
         }
         let order = (0..times.len()).collect();
-        Input { profile: self.profile, assets: of_rows, times, order, values: Values::Changes(columns) }
+        Input::new(self.profile, of_rows, times, order, Values::Changes(columns))
     }
 }
 
-impl Input<'_> {
+impl<'a> Input<'a> {
+    fn new(
+        profile: &'a Profile,
+        assets: Vec<AssetNumber>,
+        times: Vec<Timestamp>,
+        order: Vec<usize>,
+        values: Values<'a>,
+    ) -> Self {
+        let mut places = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(place, row)| places[*row] = place);
+        Self { profile, late: vec![false; assets.len()], assets, times, order, places, values }
+    }
+
+    /// Only `rows` of it, which rise.
+    pub(crate) fn only(&self, rows: &[usize]) -> Self {
+        let values = match &self.values {
+            Values::Frames(frames, of) => {
+                let of = rows.iter().map(|row| of.as_ref().map_or(*row, |of| of[*row])).collect();
+                Values::Frames(frames, Some(of))
+            }
+            Values::Changes(columns) => {
+                let some = |column: &Vec<Last>| rows.iter().map(|row| column[*row].clone()).collect();
+                Values::Changes(columns.iter().map(|(signal, column)| (*signal, some(column))).collect())
+            }
+        };
+        let places: Vec<usize> = rows.iter().map(|row| self.places[*row]).collect();
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|row| places[*row]);
+        Self {
+            profile: self.profile,
+            assets: rows.iter().map(|row| self.assets[*row]).collect(),
+            times: rows.iter().map(|row| self.times[*row]).collect(),
+            late: rows.iter().map(|row| self.late[*row]).collect(),
+            order,
+            places,
+            values,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.times.len()
     }
@@ -134,16 +179,16 @@ impl Input<'_> {
                     .get(&signal)
                     .map_or_else(|| vec![f64::NAN; self.len()], |column| column.iter().map(number).collect())
             }
-            Values::Frames(frames) => {
+            Values::Frames(frames, of) => {
                 let scale = self.profile.signal(signal).scale;
                 let mut numbers: Vec<f64> = match &frames.columns[usize::from(signal)] {
-                    Column::Integers(rows) => {
-                        rows.iter().map(|raw| raw.map_or(f64::NAN, |raw| scale.physical(raw))).collect()
+                    Column::Integers(raw) => {
+                        chosen(raw, of).map(|raw| raw.map_or(f64::NAN, |raw| scale.physical(raw))).collect()
                     }
-                    Column::Numbers(rows) => rows.iter().map(|number| number.unwrap_or(f64::NAN)).collect(),
+                    Column::Numbers(numbers) => chosen(numbers, of).map(|number| number.unwrap_or(f64::NAN)).collect(),
                     _ => vec![f64::NAN; self.len()],
                 };
-                for row in exceptions(frames, signal) {
+                for row in exceptions(frames, of, signal) {
                     numbers[row] = f64::NAN;
                 }
                 numbers
@@ -159,10 +204,10 @@ impl Input<'_> {
                 let said = |last: &Last| if let Last::Text(text) = last { Some(is(text)) } else { None };
                 columns.get(&signal).map_or_else(|| vec![None; self.len()], |column| column.iter().map(said).collect())
             }
-            Values::Frames(frames) => {
+            Values::Frames(frames, of) => {
                 let Column::Texts(rows) = &frames.columns[usize::from(signal)] else { return vec![None; self.len()] };
-                let mut said: Vec<Option<bool>> = rows.iter().map(|text| text.as_deref().map(is)).collect();
-                for row in exceptions(frames, signal) {
+                let mut said: Vec<Option<bool>> = chosen(rows, of).map(|text| text.as_deref().map(is)).collect();
+                for row in exceptions(frames, of, signal) {
                     said[row] = None;
                 }
                 said
@@ -180,12 +225,13 @@ impl Input<'_> {
                     .get(&signal)
                     .map_or_else(|| vec![f64::NAN; self.len()], |column| column.iter().map(said).collect())
             }
-            Values::Frames(frames) => {
+            Values::Frames(frames, of) => {
                 let Column::Texts(rows) = &frames.columns[usize::from(signal)] else {
                     return vec![f64::NAN; self.len()];
                 };
-                let mut said: Vec<f64> = rows.iter().map(|text| text.as_deref().map_or(f64::NAN, number)).collect();
-                for row in exceptions(frames, signal) {
+                let mut said: Vec<f64> =
+                    chosen(rows, of).map(|text| text.as_deref().map_or(f64::NAN, number)).collect();
+                for row in exceptions(frames, of, signal) {
                     said[row] = f64::NAN;
                 }
                 said
@@ -207,17 +253,18 @@ impl Input<'_> {
                     });
                 }
             }
-            Values::Frames(frames) => {
+            Values::Frames(frames, of) => {
                 let Column::Vectors(rows) = &frames.columns[usize::from(signal)] else {
                     return Lists::empty(self.len());
                 };
                 let scale = self.profile.signal(signal).scale;
                 let physical = |raw: &i64| if *raw == Vectors::MISSING { f64::NAN } else { scale.physical(*raw) };
-                let mut distrusted: Vec<usize> = exceptions(frames, signal).collect();
+                let mut distrusted: Vec<usize> = exceptions(frames, of, signal).collect();
                 distrusted.sort_unstable();
                 for row in 0..self.len() {
                     let is_trusted = distrusted.binary_search(&row).is_err();
-                    let elements = rows.row(row).filter(|_| is_trusted).unwrap_or_default();
+                    let elements =
+                        rows.row(of.as_ref().map_or(row, |of| of[row])).filter(|_| is_trusted).unwrap_or_default();
                     lists.push(elements.iter().map(physical));
                 }
             }
@@ -226,11 +273,22 @@ impl Input<'_> {
     }
 }
 
+/// The values of the rows, which are those `of` a column.
+fn chosen<'c, T>(column: &'c [T], of: &'c Option<Vec<usize>>) -> Box<dyn Iterator<Item = &'c T> + 'c> {
+    match of {
+        None => Box::new(column.iter()),
+        Some(of) => Box::new(of.iter().map(|row| &column[*row])),
+    }
+}
+
 /// The rows in which `signal` as a whole is not to be trusted.
-fn exceptions(frames: &Frames, signal: SignalIndex) -> impl Iterator<Item = usize> {
+fn exceptions(frames: &Frames, of: &Option<Vec<usize>>, signal: SignalIndex) -> impl Iterator<Item = usize> {
     let of_all =
         frames.exceptions.iter().filter(move |exception| exception.signal == signal && exception.element.is_none());
-    of_all.map(|exception| exception.row as usize)
+    of_all.filter_map(move |exception| {
+        let row = exception.row as usize;
+        of.as_ref().map_or(Some(row), |of| of.binary_search(&row).ok())
+    })
 }
 
 fn said(profile: &Profile, changes: &Changes, row: usize) -> Last {

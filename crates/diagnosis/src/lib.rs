@@ -25,6 +25,7 @@ mod fnv;
 mod functions;
 mod input;
 mod lists;
+mod made;
 mod memory;
 mod native;
 mod record;
@@ -33,14 +34,16 @@ mod state;
 mod steps;
 mod units;
 mod usual;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use book::{Alarm, AlarmState, Book, DeedError, Done, SHELVED_MAX};
 pub use case::{Case, read_cases};
-pub use engine::{Engine, Event, Shown, What, check, fits};
+pub use engine::{Engine, Event, Shown, What};
 pub use figures::{Figures, Flood, Raising};
+pub use made::{check, fits};
 pub use record::{ALARM_PROFILE, By, Deed, Happened, Raised, Record, batch, records};
 pub use rule::{Place, Priority, Rule, RuleError, Text, Written, read};
 pub use state::State;

@@ -7,13 +7,14 @@ use model::{AssetId, Profile, SignalIndex, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::asset_text;
-use crate::engine::{Heard, Phase};
 use crate::evaluate::Memories;
 use crate::input::{AssetNumber, Last};
+use crate::made::Phase;
 use crate::memory::Memory;
 use crate::native::Natives;
 use crate::rule::Rule;
 use crate::steps::{Step, Steps};
+use crate::watch::{Group, Heard};
 
 /// Where an engine is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -68,13 +69,7 @@ fn condition(rule: &Rule) -> String {
 
 impl Remembered {
     /// What is to be remembered.
-    pub(crate) fn new<'a>(
-        profile: &Profile,
-        heard: &Heard,
-        steps: &Steps,
-        memories: &Memories,
-        phases: impl Iterator<Item = (&'a Rule, &'a HashMap<AssetNumber, Phase>)>,
-    ) -> Self {
+    pub(crate) fn new(profile: &Profile, heard: &Heard, groups: &[Group]) -> Self {
         let asset = |(id, newest): (&AssetId, &Timestamp)| Asset { id: id.clone(), newest: newest.nanos() };
         let mut last: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for ((asset, signal), said) in &heard.last {
@@ -83,11 +78,20 @@ impl Remembered {
         for said in last.values_mut() {
             said.sort_by_key(|(asset, _)| *asset);
         }
-        let remembering = steps.ops().iter().enumerate().filter(|(_, op)| op.has_memory()).map(|(step, _)| step);
-        let of_step = |step: usize| {
-            let remembered = memories.of_step(step).map(|(asset, memory)| (asset, memory.clone())).collect();
-            (steps.meaning(step as Step, profile), remembered)
-        };
+        let mut steps: BTreeMap<String, Vec<(AssetNumber, Memory)>> = BTreeMap::new();
+        for group in groups {
+            let remembering = group.steps.ops().iter().enumerate().filter(|(_, op)| op.has_memory());
+            for (step, _) in remembering {
+                let remembered = group.memories.of_step(step).map(|(asset, memory)| (asset, memory.clone()));
+                steps.entry(group.steps.meaning(step as Step, profile)).or_default().extend(remembered);
+            }
+        }
+        for remembered in steps.values_mut() {
+            // What two groups remember of an asset is the same.
+            remembered.sort_by_key(|(asset, _)| *asset);
+            remembered.dedup_by_key(|(asset, _)| *asset);
+        }
+        let phases = groups.iter().flat_map(|group| group.made.iter().map(|made| &*made.rule).zip(&group.phases));
         let of_rule = |(rule, phases): (&Rule, &HashMap<AssetNumber, Phase>)| {
             let kept = |(asset, phase): (&AssetNumber, &Phase)| {
                 let phase = match phase {
@@ -105,7 +109,7 @@ impl Remembered {
         Self {
             assets: heard.names.iter().zip(&heard.newest).map(asset).collect(),
             last,
-            steps: remembering.map(of_step).collect(),
+            steps,
             rules: phases.map(of_rule).collect(),
             late: heard.late,
         }

@@ -86,6 +86,21 @@ fn frames(said: &[Said]) -> Batch {
     Batch::frames(van(Shape::Frames), second(1_000_000), frames)
 }
 
+/// The same, of vans that say each signal by itself.
+fn changes(said: &[Said]) -> Batch {
+    let mut changes = Changes::default();
+    for said in said {
+        let asset = changes.intern(&format!("vehicle/V{}", said.0).parse().unwrap());
+        let cells = said.3.iter().map(|raw| *raw as f64 / 1_000.0).collect();
+        let values = [(0, Value::Integer(said.2.unwrap())), (6, Value::Vector(cells))];
+        for (signal, value) in values {
+            let (time, quality) = (second(said.1), Quality::Good);
+            changes.push(asset, Observation { signal, time, sequence: 0, quality, value, statistic: None });
+        }
+    }
+    Batch::changes(van(Shape::Changes), second(1_000_000), changes)
+}
+
 /// What `rules` say of `said`: rule, asset, second, whether it is raised.
 fn events(rules: &str, said: &[Said]) -> Vec<String> {
     let mut engine = Engine::new(self::rules(rules));
@@ -544,6 +559,48 @@ fn what_is_unusual_under_its_circumstances_is_found() {
     }
     assert_eq!(found, events(&rules, &said));
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[test]
+fn rules_about_some_assets_look_at_these_alone() {
+    let about = |id: &str, assets: &str, when: &str| rule_text(id, when, &format!("assets = \"{assets}\""));
+    let text = about("all", "*", "speed > 90")
+        + &about("one", "vehicle/V2", "speed > 50 && spread(cells) > unit(1, \"mV\")")
+        + &about("none", "vehicle/W*", "speed > 50")
+        + &about("some", "*V3", "change_over(speed, \"10s\") > 20");
+    let vans = [1, 2, 3].map(|van| {
+        [(0, 300), (1, 950), (2, 600)].map(|(second, speed)| Said(van, second, Some(speed), vec![3_600, 3_602]))
+    });
+    let mut said: Vec<Said> = vans.into_iter().flatten().collect();
+    said.sort_by_key(|said| said.1);
+    let expected = [
+        "+all vehicle/V1 1",
+        "-all vehicle/V1 2",
+        "+all vehicle/V2 1",
+        "+one vehicle/V2 1",
+        "-all vehicle/V2 2",
+        "+all vehicle/V3 1",
+        "+some vehicle/V3 1",
+        "-all vehicle/V3 2",
+    ];
+    assert_eq!(events(&text, &said), expected);
+    for shape in [Shape::Frames, Shape::Changes] {
+        // Row by row, and with what is known written and read, it is the same.
+        let mut engine = Engine::new(rules(&text));
+        let mut found = Vec::new();
+        for row in &said {
+            let batch =
+                if shape == Shape::Frames { frames(slice::from_ref(row)) } else { changes(slice::from_ref(row)) };
+            found.extend(engine.take(&batch).iter().map(told));
+            let state = written_and_read(&engine.state());
+            engine = Engine::new(rules(&text));
+            engine.go_on(state);
+        }
+        found.sort();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{shape:?}");
+    }
 }
 
 #[test]
