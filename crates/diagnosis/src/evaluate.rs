@@ -12,6 +12,9 @@ use crate::lists::{Lists, of_list};
 use crate::memory::Memory;
 use crate::steps::{Op, Step, Steps};
 
+/// What is remembered of all assets together is remembered of this one.
+const EVERYONE: AssetNumber = AssetNumber::MAX;
+
 /// A column of outcomes: NaN where a number is not known, `None` where it is not known whether something is so.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcomes {
@@ -179,7 +182,8 @@ fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
         | Op::MeanDuring { .. }
         | Op::Correlation { .. }
         | Op::Unchanged(_)
-        | Op::Usual { .. } => Outcomes::Numbers(vec![f64::NAN; rows]),
+        | Op::Usual { .. }
+        | Op::Siblings(_) => Outcomes::Numbers(vec![f64::NAN; rows]),
     }
 }
 
@@ -210,16 +214,20 @@ fn remembered_lists(
     memories: &mut Memories,
     done: &[Outcomes],
 ) -> Option<Lists> {
-    let (Op::Correlation { of, .. } | Op::MeanDuring { of, .. } | Op::Usual { of, .. }) = op else { return None };
+    let (Op::Correlation { of, .. } | Op::MeanDuring { of, .. } | Op::Usual { of, .. } | Op::Siblings(of)) = op else {
+        return None;
+    };
     if let (Op::MeanDuring { .. }, Outcomes::Numbers(_)) = (op, &done[*of as usize]) {
         return None;
     }
     let lists = lists(done, *of);
     let mut found: Vec<Box<[f64]>> = vec![Box::default(); input.len()];
     for row in input.order.iter().copied().filter(|row| !input.late[*row]) {
-        let memory = memories.get(input.assets[row], step);
+        let asset = if let Op::Siblings(_) = op { EVERYONE } else { input.assets[row] };
+        let memory = memories.get(asset, step);
         let time = input.times[row];
         found[row] = match op {
+            Op::Siblings(of) => memory.siblings().take(input.assets[row], numbers(done, *of)[row], time).into(),
             Op::MeanDuring { during, back, rows_min, .. } => {
                 let (episodes, truth) = (memory.episodes(), truths(done, *during)[row]);
                 episodes.take(lists.row(row), truth, time, (*rows_min, usize::from(*back) + 1));
@@ -249,7 +257,7 @@ fn remembered_lists(
 }
 
 fn remembered(step: usize, op: &Op, input: &Input<'_>, memories: &mut Memories, done: &[Outcomes]) -> Outcomes {
-    if let Op::Correlation { .. } | Op::MeanDuring { .. } | Op::Usual { .. } = op
+    if let Op::Correlation { .. } | Op::MeanDuring { .. } | Op::Usual { .. } | Op::Siblings(_) = op
         && let Some(lists) = remembered_lists(step, op, input, memories, done)
     {
         return Outcomes::Lists(lists);

@@ -1,9 +1,10 @@
 //! Batches as steps see them: for each row and signal the value that counts then, where there is one that can be trusted. Of frames
 //! that is what the row says; of changes, what was said last. Knows nothing of rules.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use model::{Changes, Column, Frames, Profile, Quality, Rows, SignalIndex, Timestamp, Value, Vectors};
+use model::{AssetId, Changes, Column, Frames, Profile, Quality, Rows, SignalIndex, Timestamp, Value, Vectors};
 use serde::{Deserialize, Serialize};
 
 use crate::fnv::Fnv;
@@ -30,7 +31,7 @@ pub(crate) struct Input<'a> {
     pub(crate) assets: Vec<AssetNumber>,
     /// Of which time each row is.
     pub(crate) times: Vec<Timestamp>,
-    /// The rows as they came in; those that came in together by asset and time.
+    /// The rows as they came in; those that came in together by time and asset.
     pub(crate) order: Vec<usize>,
     /// Whether each row came in after a newer one of its asset.
     pub(crate) late: Vec<bool>,
@@ -63,11 +64,11 @@ impl<'a> Handed<'a> {
         let mut input = match self.rows {
             Rows::Frames(frames) => {
                 let assets = self.assets(&frames.asset);
-                let order = self.order(&assets, &frames.time, &frames.sequence);
+                let order = self.order(&assets, &frames.time, &frames.sequence, &heard.names);
                 let values = Values::Frames(frames, None);
                 Input::new(self.profile, assets, frames.time.clone(), order, values)
             }
-            Rows::Changes(changes) => self.of_changes(changes, signals, &mut heard.last, &heard.newest),
+            Rows::Changes(changes) => self.of_changes(changes, signals, heard),
         };
         for row in &input.order {
             let newest = &mut heard.newest[input.assets[*row] as usize];
@@ -85,22 +86,25 @@ impl<'a> Handed<'a> {
         self.received.map_or(Timestamp::MIN, |received| received[row])
     }
 
-    fn order(&self, assets: &[AssetNumber], times: &[Timestamp], sequences: &[u32]) -> Vec<usize> {
+    /// The order in which rows count: as they came in; what came in together by time, asset and sequence.
+    fn order(&self, assets: &[AssetNumber], times: &[Timestamp], sequences: &[u32], names: &[AssetId]) -> Vec<usize> {
         let mut order: Vec<usize> = (0..times.len()).collect();
-        order.sort_by_key(|row| (self.received(*row), assets[*row], times[*row], sequences[*row]));
+        let name = |row: usize| names[assets[row] as usize].as_str();
+        order.sort_by(|one, other| {
+            let key = |row: usize| (self.received(row), times[row]);
+            let by_asset =
+                || if assets[*one] == assets[*other] { Ordering::Equal } else { name(*one).cmp(name(*other)) };
+            let by_sequence = || sequences[*one].cmp(&sequences[*other]);
+            key(*one).cmp(&key(*other)).then_with(by_asset).then_with(by_sequence)
+        });
         order
     }
 
     /// A row for each time at which something was said.
-    fn of_changes(
-        &self,
-        changes: &Changes,
-        signals: &[SignalIndex],
-        last: &mut HashMap<(AssetNumber, SignalIndex), Last>,
-        newest: &[Timestamp],
-    ) -> Input<'a> {
+    fn of_changes(&self, changes: &Changes, signals: &[SignalIndex], heard: &mut Heard) -> Input<'a> {
+        let Heard { last, newest, names, .. } = heard;
         let assets = self.assets(&changes.asset);
-        let order = self.order(&assets, &changes.time, &changes.sequence);
+        let order = self.order(&assets, &changes.time, &changes.sequence, names);
         let mut columns: HashMap<SignalIndex, Vec<Last>> = signals.iter().map(|signal| (*signal, Vec::new())).collect();
         let mut newest: HashMap<AssetNumber, Timestamp> =
             self.numbers.iter().map(|asset| (*asset, newest[*asset as usize])).collect();

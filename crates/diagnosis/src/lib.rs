@@ -30,6 +30,7 @@ mod memory;
 mod native;
 mod record;
 mod rule;
+mod siblings;
 mod state;
 mod steps;
 mod units;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::correlation::Correlation;
 use crate::episode::Episodes;
+use crate::siblings::Siblings;
 use crate::steps::OverTime;
 use crate::usual::Usual;
 
@@ -27,6 +28,7 @@ pub(crate) enum Memory {
     Episodes(Box<Episodes>),
     Correlation(Box<Correlation>),
     Usual(Box<Usual>),
+    Siblings(Box<Siblings>),
 }
 
 /// What is remembered of a part of a stretch of time.
@@ -68,6 +70,15 @@ impl Memory {
         }
         let Self::Usual(usual) = self else { unreachable!("it was made above") };
         usual
+    }
+
+    /// What all assets said last.
+    pub(crate) fn siblings(&mut self) -> &mut Siblings {
+        if !matches!(self, Self::Siblings(_)) {
+            *self = Self::Siblings(Box::default());
+        }
+        let Self::Siblings(siblings) = self else { unreachable!("it was made above") };
+        siblings
     }
 
     /// For how many seconds `value` has been the same.

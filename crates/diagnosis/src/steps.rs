@@ -125,6 +125,8 @@ pub(crate) enum Op {
         back: u8,
         rows_min: u16,
     },
+    /// What the other assets that the rule is about said last.
+    Siblings(Step),
     /// For how many seconds a number or a word has been the same.
     Unchanged(Step),
     /// The greatest whole number that is not greater.
@@ -156,6 +158,7 @@ impl Op {
                 | Self::Correlation { .. }
                 | Self::Unchanged(_)
                 | Self::Usual { .. }
+                | Self::Siblings(_)
         )
     }
 }
@@ -214,6 +217,7 @@ impl Steps {
                 return format!("usual({})", all.join(", "));
             }
             Op::Together(of) => ("together".into(), of),
+            Op::Siblings(of) => ("siblings".into(), slice::from_ref(of)),
             Op::Unchanged(of) => ("unchanged".into(), slice::from_ref(of)),
             Op::Floor(of) => ("floor".into(), slice::from_ref(of)),
             Op::At(a, b) => ("at".into(), &[*a, *b]),

@@ -183,12 +183,12 @@ fn assets_do_not_disturb_one_another_and_can_be_chosen() {
         events(&rules, &said),
         [
             "+any vehicle/V1 0",
-            "-any vehicle/V1 1",
             "+any vehicle/V2 0",
             "+one vehicle/V2 0",
+            "-any vehicle/V1 1",
+            "+any vehicle/V3 5",
             "-any vehicle/V2 6",
             "-one vehicle/V2 6",
-            "+any vehicle/V3 5",
         ]
     );
 }
@@ -575,12 +575,12 @@ fn rules_about_some_assets_look_at_these_alone() {
     said.sort_by_key(|said| said.1);
     let expected = [
         "+all vehicle/V1 1",
-        "-all vehicle/V1 2",
         "+all vehicle/V2 1",
         "+one vehicle/V2 1",
-        "-all vehicle/V2 2",
         "+all vehicle/V3 1",
         "+some vehicle/V3 1",
+        "-all vehicle/V1 2",
+        "-all vehicle/V2 2",
         "-all vehicle/V3 2",
     ];
     assert_eq!(events(&text, &said), expected);
@@ -601,6 +601,20 @@ fn rules_about_some_assets_look_at_these_alone() {
         expected.sort_unstable();
         assert_eq!(found, expected, "{shape:?}");
     }
+}
+
+#[test]
+fn a_van_is_compared_with_the_others() {
+    let rules = rule_text("slow", "median(siblings(speed)) - speed > 30", "assets = \"vehicle/V*\"");
+    let mut said: Vec<Said> = Vec::new();
+    for second in 0..4 {
+        said.extend(
+            [1, 2, 3].map(|van| Said(van, second, Some(if van == 2 && second > 1 { 400 } else { 800 }), vec![])),
+        );
+    }
+    assert_eq!(events(&rules, &said), ["+slow vehicle/V2 2"]);
+    said.reverse();
+    assert_eq!(events(&rules, &said), ["+slow vehicle/V2 2"], "in whatever order they stand in a batch");
 }
 
 #[test]
