@@ -112,14 +112,18 @@ class Usage:
         self.fullness.append(tapering if target > 0.93 else None)
 
 
-def draw_cells(number, usage, rng):
-    """Parameters of healthy cells: a pack's age is common to them, and each deviates from it."""
+def draw_cells(number, usage, settled, rng):
+    """Parameters of healthy cells: a pack's age is common to them, and each deviates from it.
+
+    In a settled pack balancing has little left to do; in another one the fullest cells are bled at each full charge.
+    """
+    unbalanced = rng.uniform(-0.0035, 0.0035, number) if settled else 0.004 * rng.standard_normal(number)
     capacity = rng.uniform(0.86, 1.0) * (1 + 0.012 * rng.standard_normal(number))
     first = usage.soc[0]
     return {
         "capacity": capacity,
         # Balanced at the top: what is missing to full is the same charge for all, but for a spread.
-        "soc": 1 - (1 - first) / capacity * np.mean(capacity) + 0.004 * rng.standard_normal(number),
+        "soc": 1 - (1 - first) / capacity * np.mean(capacity) + unbalanced,
         "lost": np.maximum(0, rng.uniform(0.0, 0.06) + 0.004 * rng.standard_normal(number)),
         "ohm": rng.uniform(0.014, 0.024) * (1 + 0.07 * rng.standard_normal(number)),
         # 1.5 % a month, from half to twice that.

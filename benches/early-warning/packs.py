@@ -25,10 +25,10 @@ STEP, DAY = solver.STEP_SECS, 86400
 IN_FLIGHT_MAX = 64
 
 # Of each usage: cells besides the healthy ones, and vehicles.
-SPECIAL_CELLS = [("short-1000", 4), ("short-100", 2), ("short-30", 2), ("weak", 1), ("resistive", 1), ("joint", 1), ("module", 4)]
+SPECIAL_CELLS = [("short-1000", 4), ("short-100", 2), ("short-30", 2), ("weak", 1), ("resistive", 1), ("joint", 1), ("module", 4), ("fuller", 1)]
 VEHICLES = [
-    ("healthy", 7), ("short-1000", 4), ("short-100", 2), ("short-30", 2), ("joint", 1), ("insulation", 1),
-    ("weak", 1), ("resistive", 1), ("module", 1), ("offset", 1),
+    ("short-1000", 4), ("short-100", 2), ("short-30", 2), ("joint", 1), ("insulation", 1),
+    ("weak", 1), ("resistive", 1), ("module", 1), ("fuller", 1), ("offset", 1),
 ]  # fmt: skip
 FAULTS = {"short-1000", "short-100", "short-30", "joint", "insulation"}
 
@@ -38,7 +38,7 @@ def make_library(usage, seed):
     rng = np.random.default_rng([seed, usage])
     record = solver.Usage(DAYS, rng)
     kinds = ["healthy"] * HEALTHY_CELLS + [kind for kind, number in SPECIAL_CELLS for _ in range(number)]
-    drawn = solver.draw_cells(len(kinds), record, rng)
+    drawn = solver.draw_cells(len(kinds), record, usage % 3 > 0, rng)
     for at, kind in enumerate(kinds):
         if kind.startswith("short-"):
             ohm = int(kind[6:])
@@ -56,6 +56,8 @@ def make_library(usage, seed):
             drawn["capacity"][at] *= 1.06
             drawn["soc"][at] = 1 - (1 - drawn["soc"][at]) / 1.06 + 0.012
             drawn["ohm"][at] *= 0.85
+        elif kind == "fuller":  # alone, so that it is bled alone
+            drawn["soc"][at] += 0.015
     bleed = solver.balance(drawn, record, HEALTHY_CELLS)
     volts, celsius = solver.solve(record, drawn, bleed, rng)
     return {
@@ -70,14 +72,14 @@ def load(arguments, usage):
         return {name: kept[name] for name in kept.files}
 
 
-def vehicles(seed):
-    """All vehicles: what they are, and the seed of what is drawn for them."""
-    number = 0
+def vehicles(seed, healthy):
+    """All vehicles, `healthy` healthy ones of each usage: what they are, and the seed of what is drawn for them."""
     for usage in range(USAGES):
-        for kind, count in VEHICLES:
+        number = 0
+        for kind, count in [*VEHICLES, ("healthy", healthy)]:
             for which in range(count):
                 number += 1
-                yield {"vin": f"LTMPK{number:012d}", "set": kind, "usage": usage, "which": which, "seed": [seed, usage, 1, number]}
+                yield {"vin": f"LTMPK{usage:04d}{number:08d}", "set": kind, "usage": usage, "which": which, "seed": [seed, usage, 1, number]}
 
 
 def place_cells(vehicle, library, rng):
@@ -86,7 +88,7 @@ def place_cells(vehicle, library, rng):
     placed = np.concatenate([rng.permutation(healthy), rng.choice(healthy, SERIES - HEALTHY_CELLS)])
     placed = rng.permutation(placed)
     where, onset = int(rng.integers(SERIES)), None
-    special = np.flatnonzero(library["kinds"] == vehicle["set"])
+    special = np.flatnonzero(library["kinds"] == vehicle["set"]) if vehicle["set"] != "healthy" else []
     if vehicle["set"] == "module":
         where = where // 8 * 8
         placed[where : where + 8] = np.resize(special, 8)
@@ -239,20 +241,21 @@ def main():
     parser.add_argument("vin", nargs="*", help="only these vehicles")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--library", type=pathlib.Path, default=pathlib.Path.home() / ".cache/tongmai-packs/library")
+    parser.add_argument("--healthy", type=int, default=7, help="healthy vehicles of each of the %d records of usage" % USAGES)
     parser.add_argument("--sets", help="only vehicles of these sets, with commas between")
     parser.add_argument("--to", help="HOST:PORT of the platform")
     parser.add_argument("--connections", type=int, default=4)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     if arguments.command == "library":
         os.makedirs(arguments.library, exist_ok=True)
-        for usage in range(USAGES):
+        for usage in [*range(1, USAGES), 0]:
             path = arguments.library / f"{arguments.seed}-{usage}.npz"
             if not path.exists():
                 np.savez_compressed(path, **make_library(usage, arguments.seed))
                 print(path, file=sys.stderr, flush=True)
         return
     sets = arguments.sets and arguments.sets.split(",")
-    chosen = [one for one in vehicles(arguments.seed) if (not sets or one["set"] in sets) and (not arguments.vin or one["vin"] in arguments.vin)]
+    chosen = [one for one in vehicles(arguments.seed, arguments.healthy) if (not sets or one["set"] in sets) and (not arguments.vin or one["vin"] in arguments.vin)]
     if arguments.command == "send":
         asyncio.run(send(arguments, chosen))
     for vehicle in chosen:
