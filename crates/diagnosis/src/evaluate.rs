@@ -1,19 +1,12 @@
 //! Computes steps over the rows of a batch, column by column. Knows nothing of rules or alarms.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
-use model::Timestamp;
 
 use crate::fnv::Fnv;
-use crate::input::{AssetNumber, Input};
+use crate::input::Input;
 use crate::lists::{Lists, of_list};
-use crate::memory::Memory;
+use crate::remembered::{Memories, remembered};
 use crate::steps::{Op, Step, Steps};
-
-/// What is remembered of all assets together is remembered of this one.
-const EVERYONE: AssetNumber = AssetNumber::MAX;
 
 /// A column of outcomes: NaN where a number is not known, `None` where it is not known whether something is so.
 #[derive(Debug, Clone)]
@@ -21,50 +14,8 @@ pub(crate) enum Outcomes {
     Numbers(Vec<f64>),
     Truths(Vec<Option<bool>>),
     Lists(Lists),
-}
-
-/// What steps with a memory remember, asset by asset.
-#[derive(Debug, Default)]
-pub(crate) struct Memories {
-    /// How many steps have one.
-    width: usize,
-    /// Which of them a step is.
-    places: Vec<Option<usize>>,
-    all: HashMap<AssetNumber, Box<[Memory]>, FixedState>,
-}
-
-impl Memories {
-    pub(crate) fn of(steps: &Steps) -> Self {
-        let mut width = 0;
-        let mut place = |op: &Op| {
-            op.has_memory().then(|| {
-                width += 1;
-                width - 1
-            })
-        };
-        let places = steps.ops().iter().map(&mut place).collect();
-        Self { width, places, all: HashMap::default() }
-    }
-
-    /// What `step` remembers of each asset, where that is something.
-    pub(crate) fn of_step(&self, step: usize) -> impl Iterator<Item = (AssetNumber, &Memory)> {
-        let place = self.places[step];
-        self.all.iter().filter_map(move |(asset, memories)| {
-            let memory = memories.get(place?)?;
-            (*memory != Memory::Nothing).then_some((*asset, memory))
-        })
-    }
-
-    /// Has `step` remember something of an asset.
-    pub(crate) fn set(&mut self, asset: AssetNumber, step: usize, memory: Memory) {
-        *self.get(asset, step) = memory;
-    }
-
-    fn get(&mut self, asset: AssetNumber, step: usize) -> &mut Memory {
-        let place = self.places[step].expect("a step with a memory");
-        let width = self.width;
-        &mut self.all.entry(asset).or_insert_with(|| vec![Memory::Nothing; width].into())[place]
-    }
+    /// A list for each row, for the last time that a condition was true, and for those before.
+    Episodes(Vec<Lists>),
 }
 
 /// Computes all of `steps` for the rows of `input`; those that are late leave no memory.
@@ -72,28 +23,29 @@ pub(crate) fn evaluate(steps: &Steps, input: &Input<'_>, memories: &mut Memories
     let mut done: Vec<Outcomes> = Vec::with_capacity(steps.ops().len());
     for (step, op) in steps.ops().iter().enumerate() {
         let outcome =
-            if op.has_memory() { remembered(step, op, input, memories, &done) } else { computed(op, input, &done) };
+            if op.has_memory() { remembered(steps, step, input, memories, &done) } else { computed(op, input, &done) };
         done.push(outcome);
     }
     done
 }
 
-fn numbers(done: &[Outcomes], step: Step) -> &[f64] {
+pub(crate) fn numbers(done: &[Outcomes], step: Step) -> &[f64] {
     match &done[step as usize] {
         Outcomes::Numbers(numbers) => numbers,
         _ => &[],
     }
 }
 
-fn lists(done: &[Outcomes], step: Step) -> Cow<'_, Lists> {
+pub(crate) fn lists(done: &[Outcomes], step: Step) -> Cow<'_, Lists> {
     match &done[step as usize] {
         Outcomes::Lists(lists) => Cow::Borrowed(lists),
         Outcomes::Numbers(numbers) => Cow::Owned(Lists::empty(numbers.len())),
         Outcomes::Truths(truths) => Cow::Owned(Lists::empty(truths.len())),
+        Outcomes::Episodes(_) => Cow::Owned(Lists::default()),
     }
 }
 
-fn truths(done: &[Outcomes], step: Step) -> &[Option<bool>] {
+pub(crate) fn truths(done: &[Outcomes], step: Step) -> &[Option<bool>] {
     match &done[step as usize] {
         Outcomes::Truths(truths) => truths,
         _ => &[],
@@ -155,6 +107,7 @@ fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
             Outcomes::Numbers(numbers) => numbers.iter().map(|number| Some(!number.is_nan())).collect(),
             Outcomes::Truths(truths) => truths.iter().map(|truth| Some(truth.is_some())).collect(),
             Outcomes::Lists(lists) => lists.rows().map(|row| Some(row.iter().any(|value| !value.is_nan()))).collect(),
+            Outcomes::Episodes(_) => vec![None; rows],
         }),
         Op::Bit { of, bit } => {
             let set = |number: &f64| (!number.is_nan()).then(|| (*number as i64 >> bit) & 1 == 1);
@@ -168,6 +121,17 @@ fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
         Op::Floor(of) => each(*of, &f64::floor),
         Op::Elements(signal) => Outcomes::Lists(input.lists(*signal)),
         Op::OfList { of, what } => Outcomes::Numbers(lists(done, *of).rows().map(|row| of_list(row, *what)).collect()),
+        Op::MeanDuring { episodes, back, is_list } => {
+            let Outcomes::Episodes(episodes) = &done[*episodes as usize] else {
+                return Outcomes::Numbers(vec![f64::NAN; rows]);
+            };
+            let means = &episodes[usize::from(*back)];
+            if *is_list {
+                Outcomes::Lists(means.clone())
+            } else {
+                Outcomes::Numbers(means.rows().map(|row| row.first().copied().unwrap_or(f64::NAN)).collect())
+            }
+        }
         Op::At(of, place) => {
             let at = |(row, place): (&[f64], &f64)| {
                 let place = (*place >= 1.0).then(|| *place as usize - 1);
@@ -179,7 +143,7 @@ fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
         | Op::Rate(_)
         | Op::OverTime { .. }
         | Op::Lasts(_)
-        | Op::MeanDuring { .. }
+        | Op::Episodes { .. }
         | Op::Correlation { .. }
         | Op::Unchanged(_)
         | Op::Usual { .. }
@@ -204,90 +168,4 @@ fn together(mut numbers: impl Iterator<Item = f64>) -> f64 {
         (!number.is_nan()).then(|| all.with(&(number + 0.0).to_bits().to_le_bytes()))
     });
     all.map_or(f64::NAN, Fnv::number)
-}
-
-/// What is remembered of each element of a list; `None` where it is about no list.
-fn remembered_lists(
-    step: usize,
-    op: &Op,
-    input: &Input<'_>,
-    memories: &mut Memories,
-    done: &[Outcomes],
-) -> Option<Lists> {
-    let (Op::Correlation { of, .. } | Op::MeanDuring { of, .. } | Op::Usual { of, .. } | Op::Siblings(of)) = op else {
-        return None;
-    };
-    if let (Op::MeanDuring { .. }, Outcomes::Numbers(_)) = (op, &done[*of as usize]) {
-        return None;
-    }
-    let lists = lists(done, *of);
-    let mut found: Vec<Box<[f64]>> = vec![Box::default(); input.len()];
-    for row in input.order.iter().copied().filter(|row| !input.late[*row]) {
-        let asset = if let Op::Siblings(_) = op { EVERYONE } else { input.assets[row] };
-        let memory = memories.get(asset, step);
-        let time = input.times[row];
-        found[row] = match op {
-            Op::Siblings(of) => memory.siblings().take(input.assets[row], numbers(done, *of)[row], time).into(),
-            Op::MeanDuring { during, back, rows_min, .. } => {
-                let (episodes, truth) = (memory.episodes(), truths(done, *during)[row]);
-                episodes.take(lists.row(row), truth, time, (*rows_min, usize::from(*back) + 1));
-                episodes.means(*back).iter().copied().map(f64::from).collect()
-            }
-            Op::Correlation { with, nanos, .. } => {
-                let correlation = memory.correlation();
-                correlation.take(lists.row(row), numbers(done, *with)[row], time, *nanos);
-                correlation.coefficients().collect()
-            }
-            Op::Usual { of, context, accepted } => {
-                let usual = memory.usual();
-                let context = numbers(done, *context)[row];
-                let circumstances = (!context.is_nan()).then_some(context as u64);
-                usual.take(numbers(done, *of)[row], circumstances, time, accepted.is_some());
-                if accepted.is_some_and(|accepted| truths(done, accepted)[row] == Some(true)) {
-                    usual.accept();
-                }
-                usual.told().into()
-            }
-            _ => Box::default(),
-        };
-    }
-    let mut all = Lists::default();
-    found.into_iter().for_each(|row| all.push(row));
-    Some(all)
-}
-
-fn remembered(step: usize, op: &Op, input: &Input<'_>, memories: &mut Memories, done: &[Outcomes]) -> Outcomes {
-    if let Op::Correlation { .. } | Op::MeanDuring { .. } | Op::Usual { .. } | Op::Siblings(_) = op
-        && let Some(lists) = remembered_lists(step, op, input, memories, done)
-    {
-        return Outcomes::Lists(lists);
-    }
-    let mut outcomes = vec![f64::NAN; input.len()];
-    let on_time = input.order.iter().copied().filter(|row| !input.late[*row]);
-    for row in on_time {
-        let (asset, time): (AssetNumber, Timestamp) = (input.assets[row], input.times[row]);
-        let memory = memories.get(asset, step);
-        outcomes[row] = match op {
-            Op::Previous(of) => memory.previous(numbers(done, *of)[row], time).0,
-            Op::Rate(of) => memory.rate(numbers(done, *of)[row], time),
-            Op::Lasts(of) => memory.lasts(truths(done, *of)[row], time),
-            Op::Unchanged(of) => memory.unchanged(numbers(done, *of)[row], time),
-            Op::MeanDuring { of, during, back, rows_min } => {
-                let episodes = memory.episodes();
-                let truth = truths(done, *during)[row];
-                episodes.take(&numbers(done, *of)[row..=row], truth, time, (*rows_min, usize::from(*back) + 1));
-                episodes.means(*back).first().copied().map_or(f64::NAN, f64::from)
-            }
-            Op::OverTime { of, what, nanos } => {
-                let value = match &done[*of as usize] {
-                    Outcomes::Numbers(numbers) => numbers[row],
-                    Outcomes::Truths(truths) => truths[row].map_or(f64::NAN, |truth| f64::from(u8::from(truth))),
-                    Outcomes::Lists(_) => f64::NAN,
-                };
-                memory.over_time(*what, value, time, *nanos)
-            }
-            _ => f64::NAN,
-        };
-    }
-    Outcomes::Numbers(outcomes)
 }

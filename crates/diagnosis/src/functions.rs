@@ -222,7 +222,8 @@ impl Reader<'_> {
             return Err(wrong("expected at most four arguments"));
         }
         let (of, during) = (self.quantity(a)?, self.condition(condition)?);
-        let step = self.steps.add(Op::MeanDuring { of: of.step, during, back, rows_min });
+        let episodes = self.steps.add(Op::Episodes { of: of.step, during, rows_min });
+        let step = self.steps.add(Op::MeanDuring { episodes, back, is_list: of.is_list });
         Ok(of.meant(step, of.unit.clone()))
     }
 }

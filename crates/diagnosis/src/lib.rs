@@ -29,6 +29,7 @@ mod made;
 mod memory;
 mod native;
 mod record;
+mod remembered;
 mod rule;
 mod siblings;
 mod state;

@@ -55,6 +55,14 @@ impl Lists {
     }
 }
 
+impl<Row: IntoIterator<Item = f64>> FromIterator<Row> for Lists {
+    fn from_iter<Rows: IntoIterator<Item = Row>>(rows: Rows) -> Self {
+        let mut lists = Self::default();
+        rows.into_iter().for_each(|row| lists.push(row));
+        lists
+    }
+}
+
 /// What becomes of `elements`, those without a value passed over; NaN if there are none.
 pub(crate) fn of_list(elements: &[f64], of: OfList) -> f64 {
     let known = elements.iter().copied().filter(|value| !value.is_nan());

@@ -7,11 +7,11 @@ use model::{AssetId, Profile, SignalIndex, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::asset_text;
-use crate::evaluate::Memories;
 use crate::input::{AssetNumber, Last};
 use crate::made::Phase;
 use crate::memory::Memory;
 use crate::native::Natives;
+use crate::remembered::Memories;
 use crate::rule::Rule;
 use crate::steps::{Step, Steps};
 use crate::watch::{Group, Heard};

@@ -117,13 +117,17 @@ pub(crate) enum Op {
     },
     /// For how many seconds a condition has been true.
     Lasts(Step),
-    /// The mean of a number, or of each element of a list, while a condition was true: the last time that is over, or one of
-    /// those before.
-    MeanDuring {
+    /// The means of a number, or of each element of a list, over the last times that a condition was true.
+    Episodes {
         of: Step,
         during: Step,
-        back: u8,
         rows_min: u16,
+    },
+    /// One of these: the last time that is over, or one of those before.
+    MeanDuring {
+        episodes: Step,
+        back: u8,
+        is_list: bool,
     },
     /// What the other assets that the rule is about said last.
     Siblings(Step),
@@ -154,7 +158,7 @@ impl Op {
                 | Self::Rate(_)
                 | Self::OverTime { .. }
                 | Self::Lasts(_)
-                | Self::MeanDuring { .. }
+                | Self::Episodes { .. }
                 | Self::Correlation { .. }
                 | Self::Unchanged(_)
                 | Self::Usual { .. }
@@ -168,6 +172,8 @@ impl Op {
 pub(crate) struct Steps {
     ops: Vec<Op>,
     places: HashMap<Op, Step>,
+    /// How many times back is asked for.
+    back: HashMap<Step, u8>,
 }
 
 impl Steps {
@@ -176,10 +182,19 @@ impl Steps {
         if let Some(place) = self.places.get(&op) {
             return *place;
         }
+        if let Op::MeanDuring { episodes, back, .. } = op {
+            let known = self.back.entry(episodes).or_default();
+            *known = back.max(*known);
+        }
         let place = self.ops.len() as Step;
         self.ops.push(op.clone());
         self.places.insert(op, place);
         place
+    }
+
+    /// How many times back from the last one are asked for of the episodes at `place`.
+    pub(crate) fn back(&self, place: usize) -> u8 {
+        self.back.get(&(place as Step)).copied().unwrap_or_default()
     }
 
     pub(crate) fn ops(&self) -> &[Op] {
@@ -207,9 +222,8 @@ impl Steps {
             Op::Word(of) => (format!("word of {}", signal(*of)), &[]),
             Op::Elements(of) => (format!("elements of {}", signal(*of)), &[]),
             Op::OfList { of, what } => (format!("{what:?}"), slice::from_ref(of)),
-            Op::MeanDuring { of, during, back, rows_min } => {
-                (format!("mean during {back} {rows_min}"), &[*of, *during])
-            }
+            Op::Episodes { of, during, rows_min } => (format!("episodes {rows_min}"), &[*of, *during]),
+            Op::MeanDuring { episodes, back, .. } => (format!("mean {back}"), slice::from_ref(episodes)),
             Op::Correlation { of, with, nanos } => (format!("correlation {nanos}"), &[*of, *with]),
             Op::Usual { of, context, accepted } => {
                 let all = [*of, *context].into_iter().chain(*accepted);

@@ -8,9 +8,10 @@ use foldhash::fast::FixedState;
 use model::{AssetId, Profile, Rows, SignalIndex, Timestamp, matches};
 
 use crate::engine::Event;
-use crate::evaluate::{Memories, evaluate};
+use crate::evaluate::evaluate;
 use crate::input::{AssetNumber, Handed, Input, Last};
 use crate::made::{Made, Phase, made};
+use crate::remembered::Memories;
 use crate::rule::{Rule, RuleError};
 use crate::state::Remembered;
 use crate::steps::{Op, Steps};
