@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p benches --bin diagnosis -- [--phases own,all,fleet] [--rules 10000] [--assets 2000]
-//!     [--vehicles 100000] [--rounds 20]
+//!     [--vehicles 100000] [--rounds 20] [--days 3]
 //! ```
 //!
 //! One thread does all of it, so that CPU time is that of one core. Memory is what is resident, the rules themselves included.
@@ -27,6 +27,7 @@ struct Options {
     assets: usize,
     vehicles: u32,
     rounds: u32,
+    days: u32,
 }
 
 fn main() -> Result<()> {
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
         match phase.as_str() {
             "own" => machines::own(options.rules, options.assets)?,
             "all" => machines::all(options.rules, options.assets)?,
-            "fleet" => fleet::run(options.vehicles, options.rounds)?,
+            "fleet" => fleet::run(options.vehicles, options.rounds, options.days)?,
             other => bail!("expected own, all or fleet, got `{other}`"),
         }
     }
@@ -49,6 +50,7 @@ fn options() -> Result<Options> {
         assets: 2_000,
         vehicles: 100_000,
         rounds: 20,
+        days: 3,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -59,7 +61,8 @@ fn options() -> Result<Options> {
             "--assets" => options.assets = value.parse()?,
             "--vehicles" => options.vehicles = value.parse()?,
             "--rounds" => options.rounds = value.parse()?,
-            _ => bail!("expected --phases, --rules, --assets, --vehicles or --rounds, got `{word}`"),
+            "--days" => options.days = value.parse()?,
+            _ => bail!("expected --phases, --rules, --assets, --vehicles, --rounds or --days, got `{word}`"),
         }
     }
     Ok(options)

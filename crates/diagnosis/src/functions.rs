@@ -45,6 +45,11 @@ impl Reader<'_> {
                 let (of, unit) = self.number(a)?;
                 Ok(Meant { step: self.add(Op::Siblings(of)), kind: Kind::List(unit) })
             }
+            ("only", [a, condition]) => {
+                let ((of, unit), condition) = (self.number(a)?, self.condition(condition)?);
+                let unknown = self.add(Op::Number(Bits::of(f64::NAN)));
+                Ok(Meant { step: self.add(Op::Choice(condition, of, unknown)), kind: Kind::Number(unit) })
+            }
             ("unchanged", [a]) => {
                 let of = self.circumstance(a)?;
                 Ok(Meant { step: self.add(Op::Unchanged(of)), kind: Kind::Number(Some(Unit::second())) })
@@ -105,7 +110,7 @@ impl Reader<'_> {
                 Ok(Meant { step, kind: Kind::List(Some(Unit::one())) })
             }
             _ => Err(wrong(format!(
-                "`{name}` of {} is not known: expected unit, the, abs, floor, is_known, siblings, unchanged, bit, min, max, mean, median, spread, size, second_min, \
+                "`{name}` of {} is not known: expected unit, the, abs, floor, is_known, only, siblings, unchanged, bit, min, max, mean, median, spread, size, second_min, \
                  second_max, argmin, argmax, at, previous, rate, lasts, mean_over, min_over, max_over, change_over, slope_over, \
                  times_over, mean_during, correlation_over, usual, usual_spread, usual_count, so_far, last, last_usual, last_spread or \
                  last_count",
