@@ -5,7 +5,7 @@ use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The part of all weight that has to be there before anything is said.
-const WEIGHT_MIN: f64 = 0.6;
+const WEIGHT_MIN: f64 = 0.3;
 /// After so many times the stretch without a row all begins anew.
 const GAP: f64 = 2.0;
 
@@ -79,7 +79,7 @@ mod tests {
             let elements = [3.6 + number * 0.1, 3.6 - number * 0.2, 3.6 + other * 0.1];
             correlation.take(&elements, number, Timestamp::from_nanos(second * 1_000_000_000), stretch);
             let is_known = correlation.coefficients().all(|coefficient| !coefficient.is_nan());
-            assert_eq!(is_known, second >= 570, "{second}");
+            assert_eq!(is_known, second >= 240, "{second}");
         }
         let found: Vec<f64> = correlation.coefficients().collect();
         assert!(found[0] > 0.999 && found[1] < -0.999 && found[2].abs() < 0.5, "{found:?}");

@@ -24,6 +24,16 @@ impl Reader<'_> {
                 let unit = Unit::parse(&text(unit)?).map_err(wrong)?;
                 Ok(Meant { step, kind: Kind::Number(Some(unit)) })
             }
+            ("to", [a, unit]) => {
+                let (of, to) = (self.quantity(a)?, Unit::parse(&text(unit)?).map_err(wrong)?);
+                let from = of.unit.clone().unwrap_or_else(Unit::one);
+                if !from.measures_as(&to) {
+                    return Err(wrong(format!("to: {from} and {to} measure different things")));
+                }
+                let (factor, offset) = from.to(&to);
+                let step = self.add(Op::Scaled { of: of.step, factor: Bits::of(factor), offset: Bits::of(offset) });
+                Ok(of.meant(step, Some(to)))
+            }
             ("abs", [a]) => {
                 let of = self.quantity(a)?;
                 let step = self.add(Op::Magnitude(of.step));
@@ -110,7 +120,7 @@ impl Reader<'_> {
                 Ok(Meant { step, kind: Kind::List(Some(Unit::one())) })
             }
             _ => Err(wrong(format!(
-                "`{name}` of {} is not known: expected unit, the, abs, floor, is_known, only, siblings, unchanged, bit, min, max, mean, median, spread, size, second_min, \
+                "`{name}` of {} is not known: expected unit, to, the, abs, floor, is_known, only, siblings, unchanged, bit, min, max, mean, median, spread, size, second_min, \
                  second_max, argmin, argmax, at, previous, rate, lasts, mean_over, min_over, max_over, change_over, slope_over, \
                  times_over, mean_during, correlation_over, usual, usual_spread, usual_count, so_far, last, last_usual, last_spread or \
                  last_count",

@@ -352,6 +352,7 @@ fn rules_that_make_no_sense_are_refused_with_file_line_and_reason() {
         ("mean_during(speed, soc > 1, 9) > 1", "how many times before the last one, from 0 to 7"),
         ("max(correlation_over(cells, speed, \"99d\")) > 1", "correlation_over: expected a stretch of time"),
         ("the(\"test:none\") > 1", "the profile van has no signal that means `test:none` of `*`"),
+        ("to(speed, \"V\") > 1", "to: km/h and V measure different things"),
         ("usual(speed, [cells]) > 1", "expected a number or words"),
         ("[speed, mode] > 1", "expected a number, got several things in brackets"),
         ("usual(speed, [mode], soc) > 1", "expected a condition, got a number"),
