@@ -290,7 +290,7 @@ fn see(
 }
 
 fn read(table: &TableSnapshot, after: Timestamp, until: Timestamp) -> Result<ReceivedRows, String> {
-    let span = ReceivedSpan { after, until, behind: None, is_wanted: &|_| true, rows_max: u32::MAX as usize };
+    let span = ReceivedSpan::new((after, until), &|_| true, u32::MAX as usize);
     table.received(&span).map_err(|error| format!("{error}: {}", error.source))
 }
 
