@@ -5,6 +5,7 @@
 mod checkpoint;
 mod follow;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +30,7 @@ pub(crate) struct Alarms {
     link: Link,
     rules: Vec<Arc<Rule>>,
     mistakes: Vec<RuleError>,
+    texts: BTreeMap<String, String>,
     checkpoint: PathBuf,
     shelf: Mutex<Shelf>,
     /// Counts up with each change of the book.
@@ -74,7 +76,7 @@ impl Alarms {
         let mut own = Rules::default();
         config.rules.iter().try_for_each(|path| own.read(path))?;
         let shipped = if config.shipped_rules { Rules::shipped() } else { Rules::default() };
-        let Rules { rules, mistakes } = shipped.replaced_by(own);
+        let Rules { rules, mistakes, texts } = shipped.replaced_by(own);
         for mistake in &mistakes {
             tracing::error!(%mistake, "a rule cannot be used");
         }
@@ -84,6 +86,7 @@ impl Alarms {
             link,
             rules,
             mistakes,
+            texts,
             checkpoint,
             shelf: Mutex::default(),
             revision: watch::Sender::default(),
@@ -91,7 +94,12 @@ impl Alarms {
         }))
     }
 
-    /// The rules that run.
+    /// How the rule `id` is written.
+    pub(crate) fn text(&self, id: &str) -> Option<&str> {
+        self.texts.get(id).map(String::as_str)
+    }
+
+    /// The rules, also those that are not enabled.
     pub(crate) fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
     }
