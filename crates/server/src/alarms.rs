@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod follow;
+pub(crate) mod open;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,11 @@ use gateway::{IngestError, Link};
 use model::Timestamp;
 use store::Store;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::follow::{Ended, Follower};
+use self::open::Open;
 use crate::config::DiagnosisConfig;
 use crate::rules::{Rules, RulesError};
 
@@ -36,6 +39,7 @@ pub(crate) struct Alarms {
     /// Counts up with each change of the book.
     revision: watch::Sender<u64>,
     health: Mutex<Health>,
+    counted: Mutex<Option<(Instant, Arc<Open>)>>,
 }
 
 #[derive(Default)]
@@ -91,6 +95,7 @@ impl Alarms {
             shelf: Mutex::default(),
             revision: watch::Sender::default(),
             health: Mutex::default(),
+            counted: Mutex::default(),
         }))
     }
 

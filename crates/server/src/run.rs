@@ -21,6 +21,7 @@ use crate::config::{Config, ConfigError};
 use crate::fleet::follow::Follower;
 use crate::flight_sql;
 use crate::forwards::Forwards;
+use crate::http::backtest::Backtests;
 use crate::http::backup::Backups;
 use crate::http::fleet::FleetView;
 use crate::http::write::Writing;
@@ -159,6 +160,7 @@ impl Server {
             sources,
             vehicles,
             alarms,
+            backtests: Backtests::new(),
             forwards,
             writing: Writing::new(receivers, config.write, !address.ip().is_loopback()),
             backups: Backups::new(config.backup.dir),

@@ -60,11 +60,7 @@ pub struct ReceivedSpan<'a> {
 impl<'a> ReceivedSpan<'a> {
     /// The first `rows_max` rows of the assets that `is_wanted` that came in after `after` and until `until`, whatever their source
     /// time.
-    pub fn new(
-        (after, until): (Timestamp, Timestamp),
-        is_wanted: &'a dyn Fn(&str) -> bool,
-        rows_max: usize,
-    ) -> Self {
+    pub fn new((after, until): (Timestamp, Timestamp), is_wanted: &'a dyn Fn(&str) -> bool, rows_max: usize) -> Self {
         let (from, to) = (Timestamp::MIN, Timestamp::MAX);
         Self { after, until, behind: None, from, to, is_wanted, last_asset: None, rows_max }
     }

@@ -88,7 +88,7 @@ mod tests {
         let json = "{\"asset\": \"vehicle/A\", \"from\": \"2026-01-31\", \"to\": \"2026-02-01T08:00:00Z\", \"rule\": \"one\"}\n\n\
                     {\"asset\": \"vehicle/B\", \"from\": \"2026-01-31\", \"to\": \"2026-02-01\", \"label\": \"leak, slow\"}\n";
         let csv = "asset,from,to,label,rule\nvehicle/A,2026-01-31,2026-02-01T08:00:00Z,,one\n\n\
-                   vehicle/B, 2026-01-31, 2026-02-01, \"leak, slow\",\n";
+                   vehicle/B, 2026-01-31, 2026-02-01,\"leak, slow\",\n";
         let (json, csv) = (read_text(json).unwrap(), read_text(csv).unwrap());
         assert_eq!(json, csv);
         assert_eq!((json.len(), json[0].rule.as_deref(), json[1].line), (2, Some("one"), 3));

@@ -146,7 +146,11 @@ fn lane(tally: &Tally, rule: &Rule, alarms: Vec<Alarm>, labels: Option<&Labels>)
     let about = (0..).zip(tally.assets()).filter(|(_, asset)| matches(&rule.assets, asset.id.as_str()));
     let heard = about.map(|(place, _)| place).collect();
     let Some(labels) = labels else {
-        return Lane { alarms: alarms.into_iter().map(|alarm| (alarm, false)).collect(), labels: HashMap::new(), heard };
+        return Lane {
+            alarms: alarms.into_iter().map(|alarm| (alarm, false)).collect(),
+            labels: HashMap::new(),
+            heard,
+        };
     };
     let mut of_asset: HashMap<u32, Vec<Alarm>> = HashMap::new();
     for alarm in &alarms {
@@ -329,15 +333,19 @@ mod tests {
     #[test]
     fn an_alarm_is_true_when_it_is_so_during_a_label_of_its_asset() {
         let tally = tally(&[
-            ("A", "one", 0, Some(5)),      // before
-            ("A", "one", 8, Some(10)),     // until it begins
-            ("A", "one", 50, Some(60)),    // during the longer of two
-            ("A", "one", 100, Some(110)),  // it is over
-            ("B", "one", 5, None),         // goes on
-            ("C", "one", 10, Some(20)),    // of whom nobody says anything
+            ("A", "one", 0, Some(5)),     // before
+            ("A", "one", 8, Some(10)),    // until it begins
+            ("A", "one", 50, Some(60)),   // during the longer of two
+            ("A", "one", 100, Some(110)), // it is over
+            ("B", "one", 5, None),        // goes on
+            ("C", "one", 10, Some(20)),   // of whom nobody says anything
         ]);
-        let labels =
-            labels(&[("A", 10, 100, None), ("A", 20, 30, Some("one")), ("B", 100, 110, None), ("D", 0, 9, Some("two"))]);
+        let labels = labels(&[
+            ("A", 10, 100, None),
+            ("A", 20, 30, Some("one")),
+            ("B", 100, 110, None),
+            ("D", 0, 9, Some("two")),
+        ]);
         let report = report(&tally, Some(&labels), Some(0.01), NONE);
         let one = &report.rules[0];
         assert_eq!((one.alarms, one.active, one.assets, one.assets_heard, one.asset_days), (6, 1, 3, 4, 4.0));
