@@ -5,6 +5,9 @@ mod labels;
 mod report;
 mod tally;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -189,8 +192,9 @@ impl Backtest {
         tell: &mut dyn FnMut(&Event) -> io::Result<()>,
     ) -> Result<Option<Reached>, BacktestError> {
         let is_wanted = self.tally.wants(&table.profile, &scope.assets);
-        let (before, wanted) = (self.covered.assets, table.assets.iter().filter(|asset| is_wanted(asset.as_str())));
-        let wanted: Vec<&AssetId> = wanted.collect();
+        let before = self.covered.assets;
+        let mut wanted: Vec<&str> = table.assets.iter().map(AssetId::as_str).filter(|asset| is_wanted(asset)).collect();
+        wanted.sort_unstable();
         let mut behind: Option<ReceivedPlace> = None;
         loop {
             if let Some(reached) = self.reached(bounds) {
@@ -204,14 +208,14 @@ impl Backtest {
             };
             let found = self.read(table, &span)?;
             if found.is_all {
-                self.hear(found, tell)?;
+                self.hear(&found, tell)?;
                 self.covered.assets = before + wanted.len();
                 return Ok(None);
             }
             let (last, whole) = without_last_asset(found);
             let done = match whole {
                 Some((found, asset)) => {
-                    self.hear(found, tell)?;
+                    self.hear(&found, tell)?;
                     asset
                 }
                 None => {
@@ -221,7 +225,7 @@ impl Backtest {
                     last
                 }
             };
-            self.covered.assets = before + wanted.iter().filter(|asset| asset.as_str() <= &*done).count();
+            self.covered.assets = before + wanted.partition_point(|asset| *asset <= &*done);
             behind = Some(ReceivedPlace { asset: Arc::from(&*done), time: Timestamp::MAX, sequence: u32::MAX });
         }
     }
@@ -250,7 +254,7 @@ impl Backtest {
             };
             let found = self.read(table, &span)?;
             if found.is_all {
-                self.hear(found, tell)?;
+                self.hear(&found, tell)?;
                 continue;
             }
             let at_once = || BacktestError::AtOnce { asset: asset.to_owned(), rows_max: bounds.rows_at_once };
@@ -282,7 +286,7 @@ impl Backtest {
 
     fn hear(
         &mut self,
-        found: ReceivedRows,
+        found: &ReceivedRows,
         tell: &mut dyn FnMut(&Event) -> io::Result<()>,
     ) -> Result<(), BacktestError> {
         self.tally.see(&found.rows);

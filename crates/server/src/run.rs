@@ -151,9 +151,8 @@ impl Server {
         tasks.push(tokio::spawn(Arc::clone(&alarms).run(Arc::clone(&store), stop.clone())));
         let forwards = Forwards::start(&config.forwards, &store, &data, &clock, &stop);
         let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines, samples);
-        let engine = engine(&config, &data).await?;
         let app = Arc::new(App {
-            engine: Arc::new(engine),
+            engine: Arc::new(engine(&config, &data).await?),
             questions: Arc::new(Semaphore::new(config.query.concurrent_max)),
             waiting: Semaphore::new(http::WAITING_MAX),
             limits: config.query,

@@ -1,5 +1,7 @@
 //! Alarms: as they are, as they became so, how well they serve, and what people do with them.
 
+mod by_asset;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use query::format::json_value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::by_asset::{OfAssetJson, by_asset};
 use super::App;
 use super::assets::parameters;
 use super::error::ApiError;
@@ -171,30 +174,6 @@ pub(crate) struct AlarmsJson {
     /// Asset by asset, also of those that are not in this answer; at most 10,000. Only with `by=asset`.
     #[serde(skip_serializing_if = "Option::is_none")]
     assets: Option<BTreeMap<String, OfAssetJson>>,
-}
-
-/// Alarms of one asset.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = AlarmsOfAsset)]
-struct OfAssetJson {
-    alarms: usize,
-    /// The most urgent priority among them.
-    #[schema(value_type = String)]
-    priority: &'static str,
-}
-
-/// How many there are of each asset; `alarms` begin with the most urgent.
-fn by_asset(alarms: &[&Alarm]) -> BTreeMap<String, OfAssetJson> {
-    let mut assets: BTreeMap<String, OfAssetJson> = BTreeMap::new();
-    for alarm in alarms {
-        if let Some(known) = assets.get_mut(alarm.asset.as_str()) {
-            known.alarms += 1;
-        } else if assets.len() < SHOWN_MAX {
-            let first = OfAssetJson { alarms: 1, priority: alarm.said.priority.as_str() };
-            assets.insert(alarm.asset.to_string(), first);
-        }
-    }
-    assets
 }
 
 /// Which alarms are wanted.

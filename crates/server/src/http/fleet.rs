@@ -349,7 +349,8 @@ fn filter(query: Option<&str>) -> Result<Filter, ApiError> {
     let priority = |text: String| {
         Priority::of_word(&text).ok_or_else(|| invalid("priority", "low, medium, high or critical", &text))
     };
-    let priorities: Vec<Priority> = parameters(query, "priority").into_iter().map(priority).collect::<Result<_, _>>()?;
+    let priorities: Vec<Priority> =
+        parameters(query, "priority").into_iter().map(priority).collect::<Result<_, _>>()?;
     let filter = Filter::new(states, levels, &parameters(query, "search").pop().unwrap_or_default());
     Ok(filter.of_priorities(priorities))
 }
