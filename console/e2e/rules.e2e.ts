@@ -129,6 +129,25 @@ it('shows open alarms on the cards of machines, and on the page of one', async (
   await picture(page, 'machine-alarms-en-light-1920');
 });
 
+it('fits every screen, in both languages', async () => {
+  for (const [locale, width] of [
+    ['en-GB', 1400],
+    ['zh-CN', 1024],
+    ['en-GB', 390],
+    ['zh-CN', 390],
+  ] as const) {
+    const small = await open(locale, 'light', { width, height: 844 });
+    for (const path of ['/rules', `/rules/${RULE}`, '/alarms?asset=vehicle%2F*']) {
+      await small.goto(`${server.url}${path}`);
+      await small.waitForSelector('[data-rule], [data-alarm]');
+      const widthPx = await small.evaluate(() => document.documentElement.scrollWidth);
+      expect(widthPx, `${path} at ${width}`).toBeLessThanOrEqual(width);
+      await picture(small, `small-${path.slice(1).replace(/\W+/g, '-')}-${locale}-${width}`);
+    }
+    await small.close();
+  }
+});
+
 it('had no trouble', () => {
   expect(troubles).toEqual([]);
 });
