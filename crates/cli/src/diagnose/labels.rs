@@ -49,7 +49,12 @@ fn csv_lines(text: &str) -> Result<Vec<(usize, Line)>, String> {
     let mut lines = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| error.to_string())?;
-        let line = record.position().map_or(0, |position| position.line() as usize);
+        // A record is said to begin with the empty lines above it.
+        let line = record.position().map_or(0, |position| {
+            let from_there = text.get(position.byte() as usize..).unwrap_or_default();
+            let empty = from_there.chars().take_while(|c| matches!(c, '\r' | '\n')).filter(|c| *c == '\n').count();
+            position.line() as usize + empty
+        });
         lines.push((line, record.deserialize(Some(&names)).map_err(|error| at(line, error))?));
     }
     Ok(lines)
@@ -90,8 +95,12 @@ mod tests {
         let csv = "asset,from,to,label,rule\nvehicle/A,2026-01-31,2026-02-01T08:00:00Z,,one\n\n\
                    vehicle/B, 2026-01-31, 2026-02-01,\"leak, slow\",\n";
         let (json, csv) = (read_text(json).unwrap(), read_text(csv).unwrap());
+        let lines = |labels: &[Label]| labels.iter().map(|label| label.line).collect::<Vec<_>>();
+        assert_eq!((lines(&json), lines(&csv)), (vec![1, 3], vec![2, 4]));
+        let without_line = |labels: Vec<Label>| labels.into_iter().map(|label| Label { line: 0, ..label }).collect();
+        let (json, csv): (Vec<Label>, Vec<Label>) = (without_line(json), without_line(csv));
         assert_eq!(json, csv);
-        assert_eq!((json.len(), json[0].rule.as_deref(), json[1].line), (2, Some("one"), 3));
+        assert_eq!((json.len(), json[0].rule.as_deref()), (2, Some("one")));
         assert_eq!(json[0].from.to_string(), "2026-01-31T00:00:00Z");
     }
 
