@@ -393,4 +393,19 @@ mod tests {
         assert_eq!((trial.rules.len(), trial.scope.assets.as_str()), (1, "vehicle/LTM*"));
         assert_eq!(trial.scope.from.to_string(), "2026-07-06T00:00:00Z");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_runs_at_a_time_and_few_wait() {
+        let backtests = Backtests::new();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let refused = |turn: Result<OwnedSemaphorePermit, ApiError>| format!("{:?}", turn.map(drop).unwrap_err());
+        let first = backtests.turn(deadline).await.unwrap();
+        let others = futures::future::join_all((0..=WAITING_MAX).map(|_| backtests.turn(deadline))).await;
+        assert_eq!(Instant::now(), deadline);
+        let told: Vec<String> = others.into_iter().map(refused).collect();
+        assert!(told[0].contains("another back-test took all the time"), "{told:?}");
+        assert!(told[WAITING_MAX].contains("8 back-tests wait for their turn already"), "{told:?}");
+        drop(first);
+        assert!(backtests.turn(deadline + Duration::from_secs(1)).await.is_ok());
+    }
 }
