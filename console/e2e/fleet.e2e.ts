@@ -50,7 +50,7 @@ const total = (of = page) =>
   of.$eval('[data-test="fleet-total"]', (element) => Number(element.getAttribute('data-total')));
 
 const vins = (of = page) =>
-  of.$$eval('[data-row] a', (links) =>
+  of.$$eval('[data-row] a.mono', (links) =>
     links
       .map((link) => [Number(link.closest('[data-row]')?.getAttribute('data-row')), link.textContent] as const)
       .sort(([a], [b]) => a - b)

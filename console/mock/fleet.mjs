@@ -2,6 +2,7 @@
 // routes about vehicles. What it says is not checked against the standard; the server's tests do that.
 
 const OFFLINE_SECS = 600;
+const PRIORITIES = ['low', 'medium', 'high', 'critical'];
 const STATES = ['driving', 'charging', 'parked', 'off', 'offline', 'never'];
 /** Longitude, latitude, share of the fleet. */
 const CITIES = [
@@ -116,6 +117,8 @@ function made(place, random, nowMs) {
     voltage: never ? null : Math.round(3400 + 500 * random()) / 10,
     current: never ? null : Math.round((state === 1 ? -600 : state === 0 ? 800 : 5) * random() * 10) / 10,
     level: never ? null : edition === 2016 ? Math.min(3, level) : level,
+    alarms: never ? 0 : level,
+    priority: never || level === 0 ? null : PRIORITIES[level - 1],
     heardMs: never ? null : heardMs,
     position: never ? null : [longitude + wide * bell(), latitude + wide * 0.8 * bell()],
     session: state === 4 ? 'lost' : 'login',
@@ -127,6 +130,7 @@ function made(place, random, nowMs) {
 const KEYS = {
   state: ({ state }) => STATES.indexOf(state),
   heard: ({ heardMs }) => heardMs,
+  alarms: ({ alarms, priority }) => (priority === null ? null : PRIORITIES.indexOf(priority) * 100 + alarms),
 };
 
 export class Fleet {
@@ -162,11 +166,13 @@ export class Fleet {
   wanted(query) {
     const states = query.getAll('state');
     const levels = query.getAll('level').map(Number);
+    const priorities = query.getAll('priority');
     const search = (query.get('search') ?? '').toUpperCase();
     return this.rows.filter(
-      ({ state, level, vin }) =>
+      ({ state, level, priority, vin }) =>
         (states.length === 0 || states.includes(state)) &&
         (levels.length === 0 || levels.includes(level)) &&
+        (priorities.length === 0 || priorities.includes(priority)) &&
         vin.includes(search),
     );
   }
@@ -174,8 +180,11 @@ export class Fleet {
   summary(nowMs) {
     const states = Object.fromEntries(STATES.map((state) => [state, 0]));
     const levels = [0, 0, 0, 0, 0];
-    let unknown = 0;
-    for (const { state, level } of this.rows) {
+    const priorities = Object.fromEntries(PRIORITIES.map((priority) => [priority, 0]));
+    let [unknown, open] = [0, 0];
+    for (const { state, level, alarms, priority } of this.rows) {
+      if (priority !== null) priorities[priority] += 1;
+      open += alarms;
       states[state] += 1;
       if (level === null) unknown += 1;
       else levels[level] += 1;
@@ -188,6 +197,8 @@ export class Fleet {
       states,
       levels,
       level_unknown: unknown,
+      open,
+      priorities,
       offline_longest: offline.slice(0, 10).map((row) => this.told(row, nowMs)),
     };
   }

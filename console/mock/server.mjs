@@ -4,6 +4,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Alarms } from './alarms.mjs';
 import { Fleet, vehicleProfile } from './fleet.mjs';
 import { Plant, profiles } from './plant.mjs';
 
@@ -42,7 +43,7 @@ const REJECTIONS = [
 ];
 
 /** What each route answers; null where the asset is not known. */
-function routes(plant, fleet, nowMs) {
+function routes(plant, fleet, alarms, nowMs) {
   return {
     '/health': () => ({ status: 'ok', version: '0.1.0' }),
     '/api/v1/profiles': () => ({ profiles: fleet.rows.length > 0 ? [...profiles, vehicleProfile] : profiles }),
@@ -57,8 +58,9 @@ function routes(plant, fleet, nowMs) {
     '/api/v1/fleet': () => fleet.summary(nowMs()),
     '/api/v1/fleet/vehicles': (query) => fleet.page(query, nowMs()),
     '/api/v1/fleet/positions': (query) => fleet.positions(query, nowMs()),
-    // Nothing is wrong here: whoever has that answer waits for a while.
-    '/api/v1/alarms': () => ({ revision: 0, alarms: [], total: 0, states: {}, open: {} }),
+    '/api/v1/alarms': (query) => alarms.told(query),
+    '/api/v1/alarms/records': () => ({ records: [] }),
+    '/api/v1/rules': () => alarms.rules(nowMs()),
     '/api/v1/orders': (query) => fleet.ordersOf(query.get('asset'), nowMs()),
     '/api/v1/history': (query) => {
       const asset = query.get('asset');
@@ -106,7 +108,8 @@ export async function startMock({
     for (const stream of streams) stream.write(event);
   }, TICK_MS);
 
-  const api = routes(plant, fleet, nowMs);
+  const alarms = new Alarms(plant, fleet, startedMs);
+  const api = routes(plant, fleet, alarms, nowMs);
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://mock');
     if (url.pathname === '/api/v1/changes') return openStream(request, response, streams);
@@ -114,8 +117,12 @@ export async function startMock({
     if (url.pathname === '/api/v1/orders' && request.method === 'POST') {
       return readBody(request, (body) => sendJson(response, 202, fleet.place(JSON.parse(body), nowMs())));
     }
+    if (url.pathname === '/api/v1/rules/backtest') {
+      return readBody(request, (body) => sendJson(response, 200, alarms.backtest(JSON.parse(body), fleet)));
+    }
+    // Nothing ever changes: whoever has the answer waits for a while.
     if (url.pathname === '/api/v1/alarms' && url.searchParams.has('after')) {
-      const answer = () => sendJson(response, 200, api['/api/v1/alarms']());
+      const answer = () => sendJson(response, 200, alarms.told(url.searchParams));
       return void setTimeout(answer, Number(url.searchParams.get('wait_secs')) * 1_000);
     }
     const frames = /^\/api\/v1\/vehicles\/([^/]+)\/frames$/.exec(url.pathname);

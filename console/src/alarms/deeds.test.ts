@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Alarm, AlarmState } from '../api/alarms';
-import { deedsOf, pageOf, wantsReason } from './deeds';
+import { deedsOf, isRule, pageOf, wantsReason } from './deeds';
 
 function alarm(state: AlarmState, isSeen: boolean): Alarm {
   const both = { zh: '', en: '' };
@@ -43,4 +43,8 @@ it('knows the pages of assets', () => {
   expect(pageOf('vehicle/LTM 1')).toBe('/vehicles/LTM%201');
   expect(pageOf('machine/lathe-01')).toBe('/machines/machine%2Flathe-01');
   expect(pageOf('site/local')).toBeNull();
+});
+
+it('tells rules from what sources raise themselves', () => {
+  expect([isRule('insulation-low'), isRule('condition:servo:4711')]).toEqual([true, false]);
 });

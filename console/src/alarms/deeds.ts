@@ -16,6 +16,11 @@ export function wantsReason(deed: Deed): boolean {
   return deed === 'shelve' || deed === 'out_of_service' || deed === 'comment';
 }
 
+/** Whether a rule raised it, and not the source itself: conditions of MTConnect have colons in their names. */
+export function isRule(name: string): boolean {
+  return !name.includes(':');
+}
+
 /** An asset of a kind that has a page, and the address of that. */
 export function pageOf(asset: string): string | null {
   if (asset.startsWith('vehicle/')) return `/vehicles/${encodeURIComponent(asset.slice('vehicle/'.length))}`;

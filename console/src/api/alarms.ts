@@ -53,6 +53,29 @@ export interface Alarms {
   total: number;
   states: Partial<Record<AlarmState, number>>;
   open: Partial<Record<Priority, number>>;
+  /** Asset by asset, where that was asked for. */
+  assets?: Record<string, AlarmsOfAsset>;
+}
+
+/** How many alarms an asset has, and the most urgent priority among them. */
+export interface AlarmsOfAsset {
+  alarms: number;
+  priority: Priority;
+}
+
+/** The most urgent first. */
+export const PRIORITIES: Priority[] = ['critical', 'high', 'medium', 'low'];
+
+/** Which alarms are wanted: those that meet all of it. */
+export interface AlarmFilter {
+  /** `open`, `all` or a state. */
+  state: string;
+  /** A name in which `*` stands for any characters. */
+  asset?: string | null;
+  rule?: string | null;
+  limit?: number;
+  /** Also counted asset by asset. */
+  byAsset?: boolean;
 }
 
 export interface AlarmRecord {
@@ -70,8 +93,13 @@ export interface AlarmRecord {
 /** For how long the server holds an answer back until there is something new. */
 const WAIT_SECS = 20;
 
-/** The alarms in `state`; waits for a while until there is another revision than `after`. */
-export function fetchAlarms(state: string, after: number | null, abort: AbortSignal): Promise<Alarms> {
+/** The alarms that `filter` admits; waits for a while until there is another revision than `after`. */
+export function fetchAlarms(filter: AlarmFilter, after: number | null, abort: AbortSignal): Promise<Alarms> {
+  const wanted: [string, string][] = [['state', filter.state]];
+  if (filter.asset) wanted.push(['asset', filter.asset]);
+  if (filter.rule) wanted.push(['rule', filter.rule]);
+  if (filter.limit !== undefined) wanted.push(['limit', String(filter.limit)]);
+  if (filter.byAsset) wanted.push(['by', 'asset']);
   const waiting: [string, string][] =
     after === null
       ? []
@@ -79,7 +107,7 @@ export function fetchAlarms(state: string, after: number | null, abort: AbortSig
           ['after', String(after)],
           ['wait_secs', String(WAIT_SECS)],
         ];
-  const path = `/api/v1/alarms${query([['state', state], ...waiting])}`;
+  const path = `/api/v1/alarms${query([...wanted, ...waiting])}`;
   return request<Alarms>(path, { signal: abort }, (WAIT_SECS + 15) * 1_000);
 }
 

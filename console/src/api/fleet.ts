@@ -1,5 +1,6 @@
 // The routes about vehicles, and their shapes as they are on the wire. Keeps nothing and knows no page.
 import type { ToldCell } from '../fleet/cells';
+import type { Priority } from './alarms';
 import { askSql, query, request } from './client';
 
 export const VEHICLE_STATES = ['driving', 'charging', 'parked', 'off', 'offline', 'never'] as const;
@@ -20,6 +21,9 @@ export interface VehicleRow {
   voltage: number | null;
   current: number | null;
   level: number | null;
+  /** Alarms of rules that want somebody, and the most urgent of their priorities. */
+  alarms: number;
+  priority: Priority | null;
   heard: string | null;
   time: string | null;
   /** Longitude and latitude, WGS-84. */
@@ -36,6 +40,10 @@ export interface FleetSummary {
   states: Record<VehicleState, number>;
   levels: number[];
   level_unknown: number;
+  /** Alarms of rules that want somebody. */
+  open: number;
+  /** Vehicles by the most urgent of these. */
+  priorities: Record<Priority, number>;
   offline_longest: VehicleRow[];
 }
 
@@ -57,6 +65,7 @@ export const VEHICLE_SORTS = [
   'current',
   'level',
   'heard',
+  'alarms',
 ] as const;
 export type VehicleSort = (typeof VEHICLE_SORTS)[number];
 
@@ -64,8 +73,12 @@ export type VehicleSort = (typeof VEHICLE_SORTS)[number];
 export interface VehicleFilter {
   state: VehicleState | null;
   level: number | null;
+  /** The most urgent of its alarms that want somebody. */
+  priority: Priority | null;
   search: string;
 }
+
+export const NO_FILTER: VehicleFilter = { state: null, level: null, priority: null, search: '' };
 
 export interface VehicleOrder {
   sort: VehicleSort;
@@ -134,10 +147,11 @@ export interface Order {
   reason: string | null;
 }
 
-function filterParameters({ state, level, search }: VehicleFilter): [string, string][] {
+function filterParameters({ state, level, priority, search }: VehicleFilter): [string, string][] {
   const parameters: [string, string][] = [];
   if (state !== null) parameters.push(['state', state]);
   if (level !== null) parameters.push(['level', String(level)]);
+  if (priority !== null) parameters.push(['priority', priority]);
   if (search.trim() !== '') parameters.push(['search', search.trim()]);
   return parameters;
 }
@@ -171,7 +185,7 @@ export async function fetchPlaces(places: number[], abort?: AbortSignal): Promis
 
 /** The vehicle with this VIN, if there is one. */
 export async function fetchVehicle(vin: string): Promise<VehicleRow | null> {
-  const filter = { state: null, level: null, search: vin };
+  const filter = { ...NO_FILTER, search: vin };
   const page = await fetchVehicles(filter, { sort: 'vin', order: 'ascending' }, { offset: 0, limit: 10 });
   return page.vehicles.find((vehicle) => vehicle.vin === vin) ?? null;
 }

@@ -2,10 +2,10 @@
 import { parseRoute, type Route } from './routes';
 
 class Router {
-  route = $state.raw<Route>(parseRoute(location.pathname));
+  route = $state.raw<Route>(parseRoute(location.pathname, location.search));
 
   start(): () => void {
-    const read = () => (this.route = parseRoute(location.pathname));
+    const read = () => (this.route = parseRoute(location.pathname, location.search));
     const click = (event: MouseEvent) => this.#follow(event);
     addEventListener('popstate', read);
     document.addEventListener('click', click);
@@ -21,8 +21,9 @@ class Router {
     if (!plain || event.defaultPrevented || !link || link.target || link.hasAttribute('download')) return;
     if (link.origin !== location.origin || link.pathname.startsWith('/api/')) return;
     event.preventDefault();
-    if (link.pathname !== location.pathname) history.pushState(null, '', link.href);
-    this.route = parseRoute(link.pathname);
+    const isOther = link.pathname !== location.pathname || link.search !== location.search;
+    if (isOther) history.pushState(null, '', link.href);
+    this.route = parseRoute(link.pathname, link.search);
     scrollTo(0, 0);
   }
 }

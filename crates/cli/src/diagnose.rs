@@ -1,19 +1,30 @@
 //! `tongmai diagnose`: whether rules make sense, and what they would have said of what is stored.
 
-use std::collections::{BTreeMap, HashSet};
+mod labels;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
-use diagnosis::{Engine, Event, RuleError, Text, What};
+use anyhow::{Context, Result, anyhow, bail};
+use diagnosis::{Event, Rule, RuleError, Text};
 use gbt32960::Standard;
-use model::{AssetId, Batch, Profile, Rows, Timestamp};
+use model::{Profile, Timestamp};
 use serde_json::json;
+use server::backtest::{Backtest, BacktestError, Bounds, Labels, Report, Scope, unknown_profile};
 use server::rules::Rules;
-use store::{ReceivedRows, ReceivedSpan, TableSnapshot};
+use store::Snapshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::export::time;
+
+/// Alarms that figures are made of.
+const ALARMS_MAX: usize = 10_000_000;
+/// Mistakes in labels that are told.
+const MISTAKES_TOLD: usize = 20;
 
 /// See the module.
 #[derive(clap::Args)]
@@ -54,8 +65,21 @@ struct ReplayArguments {
     /// Only rows before this source time or day.
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
-    /// Rows that are put in order at once: those of several assets, if they have no more.
-    #[arg(long, value_name = "ROWS", default_value_t = 500_000)]
+    /// Only this rule of the files, also where it is not enabled. May be repeated.
+    #[arg(long, value_name = "ID")]
+    rule: Vec<String>,
+    /// Times in which something really was wrong, to compare alarms with: JSON lines or CSV with asset, from, to, and, where it is
+    /// known, rule and label.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// The share of assets that have the fault elsewhere: tells the precision that is to be expected there.
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "labels")]
+    base_rate: Option<f64>,
+    /// Write all figures to this file, as JSON; `-` is the standard output, in place of the alarms.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Rows that are put in order at once. Of an asset that has more, some are looked at after the others.
+    #[arg(long, value_name = "ROWS", default_value_t = 500_000, value_parser = rows)]
     rows_max: usize,
 }
 
@@ -67,7 +91,7 @@ pub(crate) fn run(arguments: DiagnoseArguments) -> Result<()> {
 }
 
 fn check(arguments: &CheckArguments) -> Result<()> {
-    let Rules { rules, mut mistakes, cases } = read(&arguments.rules)?;
+    let Rules { rules, mut mistakes, cases, .. } = read(&arguments.rules)?;
     let mut profiles = vec![Arc::clone(Standard::built_in().profile())];
     if let Some(data) = &arguments.data {
         profiles.extend(crate::ask::read(data)?.tables.into_iter().map(|table| table.profile));
@@ -78,11 +102,7 @@ fn check(arguments: &CheckArguments) -> Result<()> {
         let is_known = fits.iter().any(|fits| *fits != Ok(false));
         mistakes.extend(fits.into_iter().filter_map(Result::err));
         if !is_known {
-            mistakes.push(RuleError {
-                place: rule.place.clone(),
-                rule: Some(rule.id.clone()),
-                problem: format!("profile: no `{}` is known here: name a data directory that has one", rule.profile),
-            });
+            mistakes.push(unknown_profile(rule, "name a data directory that has one"));
         }
     }
     for case in &cases {
@@ -124,70 +144,90 @@ fn read(paths: &[PathBuf]) -> Result<Rules> {
 }
 
 fn replay(arguments: &ReplayArguments) -> Result<()> {
-    let Rules { rules, mistakes, .. } = read(&arguments.rules)?;
+    let Rules { mut rules, mistakes, .. } = read(&arguments.rules)?;
     told(&mistakes)?;
-    let snapshot = crate::ask::read(&arguments.data)?;
-    let mut replay = Replay { engine: Engine::new(rules.clone()), arguments, rows: 0, raised: 0 };
-    let mut output = BufWriter::new(io::stdout().lock());
-    for table in snapshot.tables.iter().filter(|table| rules.iter().any(|rule| rule.profile == table.profile.id())) {
-        let assets: Vec<&str> = table.assets.iter().map(AssetId::as_str).collect();
-        replay.run(table, &assets, &mut output)?;
+    if let Some(unknown) = arguments.rule.iter().find(|id| rules.iter().all(|rule| rule.id != **id)) {
+        bail!("there is no rule `{unknown}` in these files");
     }
-    output.flush()?;
-    told(replay.engine.problems())?;
-    let (rows, late, raised) = (replay.rows, replay.engine.late(), replay.raised);
-    writeln!(io::stderr(), "{rows} rows, {late} of them late; {raised} alarms by {} rules", rules.len())?;
+    let runs = |rule: &Rule| if arguments.rule.is_empty() { rule.enabled } else { arguments.rule.contains(&rule.id) };
+    rules.retain(runs);
+    let snapshot = crate::ask::read(&arguments.data)?;
+    let scope = Scope {
+        from: arguments.from.unwrap_or(Timestamp::MIN),
+        to: arguments.to.unwrap_or(Timestamp::MAX),
+        assets: "*".to_owned(),
+    };
+    let mut backtest = Backtest::new(rules);
+    let labels = arguments.labels.as_deref().map(|path| labels_of(path, &backtest, &snapshot, &scope)).transpose()?;
+    let bounds = Bounds {
+        rows_at_once: arguments.rows_max,
+        rows_max: u64::MAX,
+        alarms_max: ALARMS_MAX,
+        deadline: None,
+        stop: CancellationToken::new(),
+    };
+    let mut output = arguments.events().map(BufWriter::new);
+    let reached = backtest.run(&snapshot, &scope, &bounds, &mut |event| match &mut output {
+        Some(output) => writeln!(output, "{}", line(event)),
+        None => Ok(()),
+    });
+    match reached {
+        Ok(None) => {}
+        Ok(Some(_)) => bail!("more than {ALARMS_MAX} alarms: look at fewer rules, or at less time"),
+        Err(error @ BacktestError::AtOnce { .. }) => bail!("{error}: allow for more with --rows-max"),
+        Err(error) => return Err(error.into()),
+    }
+    if let Some(mut output) = output {
+        output.flush()?;
+    }
+    told(backtest.problems())?;
+    let report = backtest.report(labels.as_ref(), arguments.base_rate);
+    match &arguments.report {
+        Some(path) if path == Path::new("-") => crate::say(&written(&report)?)?,
+        Some(path) => {
+            fs::write(path, written(&report)?).with_context(|| format!("failed to write `{}`", path.display()))?;
+        }
+        None => {}
+    }
+    summary::write(&report, &mut io::stderr().lock())?;
     Ok(())
 }
 
-struct Replay<'a> {
-    engine: Engine,
-    arguments: &'a ReplayArguments,
-    rows: usize,
-    raised: usize,
+fn written(report: &Report) -> Result<String> {
+    Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
-impl Replay<'_> {
-    /// Tells what the rules say of `assets`; half of them at a time, where they have too many rows.
-    fn run(&mut self, table: &TableSnapshot, assets: &[&str], output: &mut impl Write) -> Result<()> {
-        let rows_max = self.arguments.rows_max;
-        let wanted: HashSet<&str> = assets.iter().copied().collect();
-        let found = table.received(&ReceivedSpan {
-            after: Timestamp::MIN,
-            until: Timestamp::MAX,
-            behind: None,
-            is_wanted: &|asset| wanted.contains(asset),
-            rows_max,
-        })?;
-        match assets {
-            _ if found.is_all => self.tell(found, output),
-            [asset] => bail!("{asset} has more than {rows_max} rows: allow for more with --rows-max"),
-            _ => {
-                let (some, others) = assets.split_at(assets.len() / 2);
-                self.run(table, some, output)?;
-                self.run(table, others, output)
-            }
-        }
+impl ReplayArguments {
+    /// Where events go: the standard output, unless the report goes there.
+    fn events(&self) -> Option<io::StdoutLock<'static>> {
+        let is_taken = self.report.as_deref() == Some(Path::new("-"));
+        (!is_taken).then(|| io::stdout().lock())
     }
+}
 
-    fn tell(&mut self, found: ReceivedRows, output: &mut impl Write) -> Result<()> {
-        let (from, to) = (self.arguments.from, self.arguments.to);
-        let is_within = |time: &Timestamp| from.is_none_or(|from| *time >= from) && to.is_none_or(|to| *time < to);
-        let times = match &found.rows {
-            Rows::Frames(frames) => &frames.time,
-            Rows::Changes(changes) => &changes.time,
-        };
-        let keep: Vec<bool> = times.iter().map(is_within).collect();
-        let kept = found.received.iter().zip(&keep).filter(|(_, keep)| **keep);
-        let received: Vec<Timestamp> = kept.map(|(received, _)| *received).collect();
-        let batch = Batch { profile: found.profile, received: Timestamp::default(), rows: found.rows }.only(&keep);
-        self.rows += received.len();
-        for event in self.engine.replay(&batch.profile, &batch.rows, &received) {
-            self.raised += usize::from(event.what == What::Raised);
-            writeln!(output, "{}", line(&event))?;
-        }
-        Ok(())
+/// The labels in the file `path` that are about `scope`.
+fn labels_of(path: &Path, backtest: &Backtest, snapshot: &Snapshot, scope: &Scope) -> Result<Labels> {
+    let read = labels::read(path)?;
+    let rules = backtest.tally().rules().iter().map(|rule| rule.id.as_str());
+    let (within, outside): (Vec<_>, Vec<_>) =
+        read.into_iter().partition(|label| label.from < scope.to && label.to > scope.from);
+    if !outside.is_empty() {
+        writeln!(io::stderr(), "labels outside of the time that is looked at: {}", outside.len())?;
     }
+    Labels::new(within, backtest.assets(snapshot, scope), rules).map_err(|mistakes| {
+        let told: Vec<String> = mistakes.iter().take(MISTAKES_TOLD).map(ToString::to_string).collect();
+        anyhow!("{}: labels that cannot be used: {}\n{}", path.display(), mistakes.len(), told.join("\n"))
+    })
+}
+
+fn rows(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|rows| *rows > 0).ok_or_else(|| format!("`{text}` is no number of rows"))
+}
+
+/// A share between 0 and 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| *share > 0.0 && *share < 1.0);
+    share.ok_or_else(|| format!("`{text}` is no share: expected a number between 0 and 1, such as 0.0006"))
 }
 
 fn line(event: &Event) -> serde_json::Value {

@@ -127,6 +127,7 @@ fn rule(profile: &str, signal: &str, code: &str, condition: &Condition) -> Rule 
         rationale: Text::default(),
         source: "MTConnect, part 3: Condition".to_owned(),
         explanation: both(&explanation.join(" · ")),
+        enabled: true,
         latched: false,
         on_delay: Duration::ZERO,
         off_delay: Duration::ZERO,

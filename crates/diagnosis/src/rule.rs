@@ -73,6 +73,8 @@ pub struct Rule {
     pub source: String,
     /// What is said of an alarm, with the names of `shows` in braces.
     pub explanation: Text,
+    /// Whether it raises alarms; one that does not can be tried on what is stored.
+    pub enabled: bool,
     /// Stays until somebody resets it, though what raised it is over.
     pub latched: bool,
     /// How long it has to be so.
@@ -159,6 +161,8 @@ struct RuleTable {
     rationale: Text,
     source: String,
     explanation: Option<Text>,
+    #[serde(default = "yes")]
+    enabled: bool,
     #[serde(default)]
     latched: bool,
     on_delay: Option<Spanned<String>>,
@@ -176,6 +180,10 @@ struct RuleTable {
 
 fn every() -> String {
     "*".to_owned()
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Delays beyond this are a mistake.
@@ -289,6 +297,7 @@ impl Lines<'_> {
             priority: table.priority,
             on_delay: delay(&table.on_delay, "on_delay")?,
             off_delay: delay(&table.off_delay, "off_delay")?,
+            enabled: table.enabled,
             latched: table.latched,
             explanation,
             lets: table.lets.into_iter().map(|(name, text)| (name, self.written(text))).collect(),
@@ -365,6 +374,9 @@ shows = { soc = "vehicle_soc" }
         );
         assert_eq!((rule.when.place.line, rule.when.text.as_str()), (12, "vehicle_soc < 10"));
         assert_eq!((rule.assets.as_str(), rule.priority, rule.latched), ("*", Priority::Medium, false));
+        assert!(rule.enabled, "unless it says otherwise");
+        let off = read("rules/battery.toml", &RULE.replace("on_delay", "enabled = false\non_delay")).unwrap();
+        assert!(!off[0].as_ref().unwrap().enabled);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 
 mod checkpoint;
 mod follow;
+pub(crate) mod open;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,9 +15,11 @@ use gateway::{IngestError, Link};
 use model::Timestamp;
 use store::Store;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::follow::{Ended, Follower};
+use self::open::Open;
 use crate::config::DiagnosisConfig;
 use crate::rules::{Rules, RulesError};
 
@@ -29,11 +33,13 @@ pub(crate) struct Alarms {
     link: Link,
     rules: Vec<Arc<Rule>>,
     mistakes: Vec<RuleError>,
+    texts: BTreeMap<String, String>,
     checkpoint: PathBuf,
     shelf: Mutex<Shelf>,
     /// Counts up with each change of the book.
     revision: watch::Sender<u64>,
     health: Mutex<Health>,
+    counted: Mutex<Option<(Instant, Arc<Open>)>>,
 }
 
 #[derive(Default)]
@@ -74,7 +80,7 @@ impl Alarms {
         let mut own = Rules::default();
         config.rules.iter().try_for_each(|path| own.read(path))?;
         let shipped = if config.shipped_rules { Rules::shipped() } else { Rules::default() };
-        let Rules { rules, mistakes, .. } = shipped.replaced_by(own);
+        let Rules { rules, mistakes, texts, .. } = shipped.replaced_by(own);
         for mistake in &mistakes {
             tracing::error!(%mistake, "a rule cannot be used");
         }
@@ -84,14 +90,21 @@ impl Alarms {
             link,
             rules,
             mistakes,
+            texts,
             checkpoint,
             shelf: Mutex::default(),
             revision: watch::Sender::default(),
             health: Mutex::default(),
+            counted: Mutex::default(),
         }))
     }
 
-    /// The rules that run.
+    /// How the rule `id` is written.
+    pub(crate) fn text(&self, id: &str) -> Option<&str> {
+        self.texts.get(id).map(String::as_str)
+    }
+
+    /// The rules, also those that are not enabled.
     pub(crate) fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
     }

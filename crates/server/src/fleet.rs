@@ -9,6 +9,7 @@ mod vehicle;
 
 use std::collections::HashMap;
 
+use diagnosis::Priority;
 use gateway_gbt32960::SESSION_PROFILE;
 use model::{AssetId, Batch, Changes, Column, Frames, Profile, Quality, Rows, SignalIndex, Timestamp, Value};
 use store::LatestFew;
@@ -31,6 +32,10 @@ pub(crate) struct Counts {
     pub(crate) levels: [usize; LEVELS],
     /// Those that never told a level.
     pub(crate) level_unknown: usize,
+    /// By the most urgent of the alarms that want somebody, in the order of [`Priority::ALL`].
+    pub(crate) priorities: [usize; Priority::ALL.len()],
+    /// Alarms that want somebody.
+    pub(crate) open: usize,
 }
 
 /// See the module. A vehicle keeps its place for as long as the program runs.
@@ -144,6 +149,10 @@ impl Fleet {
             match vehicle.level() {
                 Some(level) => counts.levels[level] += 1,
                 None => counts.level_unknown += 1,
+            }
+            if let Some(open) = vehicle.open(sight) {
+                counts.priorities[open.priority as usize] += 1;
+                counts.open += open.count as usize;
             }
         }
         counts

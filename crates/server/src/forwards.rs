@@ -35,9 +35,9 @@ impl Reports for StoreReports {
             let table = snapshot.tables.iter().find(|table| table.profile.id() == wanted.table);
             let Some(table) = table else { return Ok(None) };
             let behind = wanted.behind.map(|Place { asset, time, sequence }| ReceivedPlace { asset, time, sequence });
-            let (after, until, rows_max) = (wanted.after, wanted.until, wanted.rows_max);
+            let (receipts, rows_max) = ((wanted.after, wanted.until), wanted.rows_max);
             let is_wanted = |asset: &str| wanted.vehicles.contain(asset);
-            let span = ReceivedSpan { after, until, behind: behind.as_ref(), is_wanted: &is_wanted, rows_max };
+            let span = ReceivedSpan { behind: behind.as_ref(), ..ReceivedSpan::new(receipts, &is_wanted, rows_max) };
             let found = table.received(&span).map_err(|error| {
                 let path = error.path.display().to_string();
                 ReadError(format!("the segment `{path}`: {}", error.source))

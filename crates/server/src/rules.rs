@@ -1,5 +1,6 @@
 //! Rules as files: those that come with the program, and those that somebody names. What they mean is another crate's.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub struct Rules {
     pub mistakes: Vec<RuleError>,
     /// What they are to find in what assets say.
     pub cases: Vec<Case>,
+    /// How each rule is written, by its id.
+    pub texts: BTreeMap<String, String>,
 }
 
 /// A file or a folder that does not read.
@@ -77,7 +80,10 @@ impl Rules {
                     rule: Some(rule.id),
                     problem: "id: there is another rule of that name".to_owned(),
                 }),
-                Ok(rule) => self.rules.push(rule),
+                Ok(rule) => {
+                    self.texts.insert(rule.id.clone(), written(text, rule.place.line));
+                    self.rules.push(rule);
+                }
                 Err(mistake) => self.mistakes.push(mistake),
             }
         }
@@ -90,8 +96,21 @@ impl Rules {
         self.rules.extend(others.rules);
         self.mistakes.extend(others.mistakes);
         self.cases.extend(others.cases);
+        self.texts.extend(others.texts);
         self
     }
+}
+
+/// The rule in `text` whose table begins at `line`, as it is written there, without what stands above the next one.
+fn written(text: &str, line: usize) -> String {
+    let mut lines = text.lines().skip(line - 1);
+    let is_next = |line: &&str| !line.trim_start().starts_with("[[");
+    let mut written: Vec<&str> = lines.by_ref().take(1).collect();
+    written.extend(lines.take_while(is_next));
+    while written.last().is_some_and(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        written.pop();
+    }
+    written.join("\n") + "\n"
 }
 
 fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
@@ -115,6 +134,11 @@ mod tests {
         assert!(shipped.mistakes.is_empty() && shipped.rules.len() > 4, "{:?}", shipped.mistakes);
         let vehicle = gbt32960::Standard::built_in();
         assert_eq!(diagnosis::check(&shipped.rules, vehicle.profile()), []);
+        for rule in &shipped.rules {
+            let text = &shipped.texts[&rule.id];
+            let read = diagnosis::read("a text", text).unwrap().remove(0).unwrap();
+            assert_eq!((&read.id, &read.when.text, read.place.line), (&rule.id, &rule.when.text, 1), "{text}");
+        }
         let folder = tempfile::tempdir().unwrap();
         let own = SHIPPED[0].1.replace("version = 1", "version = 7");
         fs::write(folder.path().join("own.toml"), own).unwrap();

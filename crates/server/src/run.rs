@@ -21,6 +21,7 @@ use crate::config::{Config, ConfigError};
 use crate::fleet::follow::Follower;
 use crate::flight_sql;
 use crate::forwards::Forwards;
+use crate::http::backtest::Backtests;
 use crate::http::backup::Backups;
 use crate::http::fleet::FleetView;
 use crate::http::write::Writing;
@@ -150,15 +151,15 @@ impl Server {
         tasks.push(tokio::spawn(Arc::clone(&alarms).run(Arc::clone(&store), stop.clone())));
         let forwards = Forwards::start(&config.forwards, &store, &data, &clock, &stop);
         let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines, samples);
-        let engine = engine(&config, &data).await?;
         let app = Arc::new(App {
-            engine: Arc::new(engine),
+            engine: Arc::new(engine(&config, &data).await?),
             questions: Arc::new(Semaphore::new(config.query.concurrent_max)),
             waiting: Semaphore::new(http::WAITING_MAX),
             limits: config.query,
             sources,
             vehicles,
             alarms,
+            backtests: Backtests::new(),
             forwards,
             writing: Writing::new(receivers, config.write, !address.ip().is_loopback()),
             backups: Backups::new(config.backup.dir),

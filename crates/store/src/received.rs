@@ -45,10 +45,34 @@ pub struct ReceivedSpan<'a> {
     pub until: Timestamp,
     /// And that stand behind this place.
     pub behind: Option<&'a ReceivedPlace>,
+    /// Whose source time is not before this.
+    pub from: Timestamp,
+    /// And before this.
+    pub to: Timestamp,
     /// Of these assets.
     pub is_wanted: &'a dyn Fn(&str) -> bool,
+    /// And of none that stands behind this one.
+    pub last_asset: Option<&'a str>,
     /// At most so many, the first ones.
     pub rows_max: usize,
+}
+
+impl<'a> ReceivedSpan<'a> {
+    /// The first `rows_max` rows of the assets that `is_wanted` that came in after `after` and until `until`, whatever their source
+    /// time.
+    pub fn new((after, until): (Timestamp, Timestamp), is_wanted: &'a dyn Fn(&str) -> bool, rows_max: usize) -> Self {
+        let (from, to) = (Timestamp::MIN, Timestamp::MAX);
+        Self { after, until, behind: None, from, to, is_wanted, last_asset: None, rows_max }
+    }
+
+    /// Whether rows may be wanted whose source times are `min` to `max`.
+    fn may_want(&self, min: Timestamp, max: Timestamp) -> bool {
+        min < self.to && max >= self.from
+    }
+
+    fn wants(&self, asset: &str) -> bool {
+        self.last_asset.is_none_or(|last| asset <= last) && (self.is_wanted)(asset)
+    }
 }
 
 /// Rows in the order of this module. Those of one place are all there, or none of them.
@@ -80,8 +104,10 @@ impl TableSnapshot {
     /// # Errors
     /// When a segment does not read.
     pub fn received(&self, span: &ReceivedSpan<'_>) -> Result<ReceivedRows, ReceivedError> {
-        let segments: Vec<_> =
-            self.segments.iter().filter(|segment| segment.may_hold(span.after, span.until)).collect();
+        let may_hold = |segment: &SegmentFile| {
+            segment.may_hold(span.after, span.until) && span.may_want(segment.time_min, segment.time_max)
+        };
+        let segments: Vec<_> = self.segments.iter().filter(|segment| may_hold(segment)).collect();
         let mut first = First { span, shape: self.profile.shape(), keys: BinaryHeap::new(), is_all: true };
         for (source, chunk) in (0..).zip(&self.rows) {
             first.add(chunk, Source { source, group: IN_MEMORY, row: 0 });
@@ -203,11 +229,15 @@ impl First<'_> {
         let signal = (self.shape == Shape::Changes).then(|| words(column("signal")));
         let (after, until) = (self.span.after.nanos(), self.span.until.nanos());
         let texts = asset.values().as_string::<i32>();
-        for row in (0..rows.num_rows()).filter(|row| received[*row] > after && received[*row] <= until) {
+        let (from, to) = (self.span.from.nanos(), self.span.to.nanos());
+        let is_within = |row: &usize| {
+            (received[*row] > after && received[*row] <= until) && (time[*row] >= from && time[*row] < to)
+        };
+        for row in (0..rows.num_rows()).filter(is_within) {
             let word = asset.keys().value(row) as usize;
             let known: &Option<Arc<str>> = assets[word].get_or_insert_with(|| {
                 let text = texts.value(word);
-                (self.span.is_wanted)(text).then(|| Arc::from(text))
+                self.span.wants(text).then(|| Arc::from(text))
             });
             let Some(asset) = known else { continue };
             let (time, sequence) = (Timestamp::from_nanos(time[row]), sequence[row]);
@@ -246,9 +276,16 @@ impl First<'_> {
                 self.is_all = false;
                 return Ok(());
             }
+            if let (Some((first, _)), Some(last)) = (&assets, self.span.last_asset)
+                && **first > *last
+            {
+                return Ok(());
+            }
             let is_before = assets.is_some_and(|(_, last)| self.span.behind.is_some_and(|place| *last < *place.asset));
             let received = column_chunk(about, "received").and_then(times_of);
             let is_apart = received.is_some_and(|(min, max)| max <= self.span.after || min > self.span.until);
+            let time = column_chunk(about, "time").and_then(times_of);
+            let is_apart = is_apart || time.is_some_and(|(min, max)| !self.span.may_want(min, max));
             if is_before || is_apart {
                 continue;
             }

@@ -152,6 +152,15 @@ fn an_alarm_is_acknowledged_shelved_and_reset_and_all_of_it_is_kept() {
     let alarm = wait_for("an alarm", || asked("/api/v1/alarms")["alarms"].as_array()?.first().cloned());
     assert_eq!(alarm["state"], "unacknowledged", "{alarm}");
     assert_eq!((&alarm["explanation"]["en"], &alarm["raised"]), (&json!("at 60 km/h"), &json!("2026-07-07T10:01:15Z")));
+    let counted = asked("/api/v1/alarms?by=asset&limit=0&asset=vehicle/*");
+    let of_asset = json!({ "vehicle/LTMTEST0000000001": { "alarms": 1, "priority": "high" } });
+    assert_eq!((&counted["assets"], &counted["alarms"]), (&of_asset, &json!([])), "{counted}");
+    wait_for("the vehicle with an open alarm", || {
+        let high = asked("/api/v1/fleet/vehicles?priority=high&sort=alarms&order=descending");
+        let vehicle = &high["vehicles"][0];
+        (high["total"] == 1 && vehicle["alarms"] == 1 && vehicle["priority"] == "high").then_some(())
+    });
+    assert_eq!(asked("/api/v1/fleet/vehicles?priority=critical")["total"], 0);
     let deed = |more: &Value| {
         let mut body = json!({ "asset": "vehicle/LTMTEST0000000001", "rule": "fast", "by": "李" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -222,5 +231,15 @@ fn an_alarm_whose_rule_is_changed_ends_and_mistakes_are_told_while_others_run() 
     assert!(mistakes.contains("rules.toml:") && mistakes.contains("expected a boolean"), "{told}");
     let problem = told["rules"].as_array().unwrap().iter().find(|rule| rule["id"] == "bad").unwrap();
     assert!(problem["problem"].as_str().unwrap().contains("has no signal `speed`"), "{told}");
+    served.stop();
+    // One that is switched off raises nothing, and what it has raised is over.
+    let off = fast.replace("version = 1", "version = 2\nenabled = false").replace("> 50", "> 75");
+    fs::write(folder.path().join("rules.toml"), off).unwrap();
+    let served = Served::start(&data, &config);
+    wait_for("its end", || {
+        let records = http::get(served.address(), "/api/v1/alarms/records?rule=fast").1;
+        let withdrawn = records["records"].as_array()?.iter().filter(|record| record["event"] == "withdrawn").count();
+        (withdrawn == 2).then_some(())
+    });
     served.stop();
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::http;
 use crate::program::run;
 use crate::served::{Served, wait_for};
 use crate::vehicles::{Vehicle, configure, report};
@@ -67,8 +68,7 @@ fn rules_run_over_what_is_stored_and_mistakes_are_told() {
     let with_rows_max =
         |rows: &str| run(&[&"diagnose", &"replay", &"--data", &data, &"--rules", &rules, &"--rows-max", &rows]);
     assert_eq!(with_rows_max("3").text(), replayed, "vehicle by vehicle it is the same");
-    let refused = with_rows_max("2");
-    assert!(refused.stderr.contains("LTMTEST0000000001 has more than 2 rows: allow"), "{}", refused.stderr);
+    assert_eq!(with_rows_max("1").text(), replayed, "and row by row");
     let later = run(&[&"diagnose", &"replay", &"--data", &data, &"--rules", &rules, &"--to", &"2026-07-07T10:00:10Z"]);
     assert_eq!(later.text(), "");
     let none = run(&[&"diagnose", &"check", &data]);
@@ -87,4 +87,119 @@ fn rules_run_over_what_is_stored_and_mistakes_are_told() {
         run(&[&"diagnose", &"check", &folder.path().join("rules.toml"), &folder.path().join("rules.cases.toml")]);
     let expected = "rules.cases.toml:1: rule cell-behind: case \"never\": expected [], found [\"raised 0s\"]";
     assert!(refused.code == Some(1) && refused.stderr.contains(expected), "{}", refused.stderr);
+}
+
+/// Rows of two vehicles, of which the first has what [`RULE`] is about; and the file of that rule.
+fn driven(folder: &Path, more: &str) -> (std::path::PathBuf, std::path::PathBuf, Served) {
+    let (data, rules) = (folder.join("data"), folder.join("rules.toml"));
+    fs::write(&rules, RULE).unwrap();
+    let (address, config) = configure(folder, more);
+    let served = Served::start(&data, &config);
+    for number in [1, 2] {
+        let mut vehicle = wait_for("a login", || Vehicle::connect(address, number));
+        assert!((10..13).all(|second| vehicle.say(2, &report(number, second))));
+    }
+    (data, rules, served)
+}
+
+#[test]
+fn alarms_are_compared_with_what_really_was_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, rules, served) = driven(folder.path(), "");
+    served.stop();
+    let labels = folder.path().join("labels.csv");
+    let replay = |more: &[&str]| {
+        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"diagnose", &"replay", &"--data", &data];
+        arguments.extend([&"--rules" as &dyn AsRef<std::ffi::OsStr>, &rules, &"--labels", &labels]);
+        arguments.extend(more.iter().map(|one| one as &dyn AsRef<std::ffi::OsStr>));
+        run(&arguments)
+    };
+    fs::write(
+        &labels,
+        "asset,from,to,label\nvehicle/LTMTEST0000000001,2026-07-07T10:00:05Z,2026-07-07T10:00:20Z,cell 38\n\
+         vehicle/LTMTEST0000000002,2026-07-07T10:00:05Z,2026-07-07T10:00:20Z,\n\
+         vehicle/LTMTEST0000000002,2026-07-08,2026-07-09,\n",
+    )
+    .unwrap();
+    let replayed = replay(&["--report", "-", "--base-rate", "0.0006", "--to", "2026-07-08"]);
+    let told: Value = serde_json::from_slice(&replayed.stdout).unwrap();
+    let figures = &told["rules"][0];
+    assert_eq!(
+        (&figures["rule"], &figures["alarms"], &figures["active"]),
+        (&json!("cell-behind"), &json!(1), &json!(1))
+    );
+    assert_eq!((&figures["assets_heard"], &told["labels"]), (&json!(2), &json!(2)), "{told}");
+    let scores = &figures["scores"];
+    assert_eq!((&scores["found"], &scores["missed"], &scores["recall"]), (&json!(1), &json!(1), &json!(0.5)), "{told}");
+    assert_eq!((&scores["precision"], &scores["delay_secs_max"]), (&json!(1.0), &json!(5.0)), "{told}");
+    assert_eq!(scores["at_base_rate"]["true_positive_rate"], json!(0.5), "{told}");
+    assert_eq!((&told["cost"]["rows"], &told["cost"]["rule_rows"]), (&json!(6), &json!(6)), "{told}");
+    assert!(told["cost"]["state_bytes"].as_u64() > Some(10), "{told}");
+    let said = &replayed.stderr;
+    assert!(said.contains("labels outside of the time that is looked at: 1\n"), "{said}");
+    assert!(
+        said.contains("cell-behind: 1 alarms of 1 of 2 assets, 1 true and 0 false; 1 labels found, 1 missed"),
+        "{said}"
+    );
+    fs::write(&labels, r#"{"asset": "vehicle/LTMTEST0000000009", "from": "2026-07-07", "to": "2026-07-08"}"#).unwrap();
+    let refused = replay(&[]);
+    let expected = "line 1: asset: there are no rows of `vehicle/LTMTEST0000000009`";
+    assert!(refused.code == Some(1) && refused.stderr.contains(expected), "{}", refused.stderr);
+}
+
+#[test]
+fn rules_are_tried_through_a_server_also_those_that_are_switched_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let off = RULE.replace("version = 3", "version = 3\nenabled = false") + "# the end\n";
+    fs::write(folder.path().join("off.toml"), &off).unwrap();
+    let (data, rules, served) = driven(folder.path(), "[diagnosis]\nshipped_rules = false\nrules = [\"off.toml\"]\n");
+    let address = served.address();
+    let (_, listed) = http::get(address, "/api/v1/rules");
+    let rule = &listed["rules"][0];
+    assert_eq!((&rule["enabled"], &rule["open"]), (&json!(false), &json!(0)), "{listed}");
+    assert_eq!(rule["text"], json!(off.trim_start().replace("# the end\n", "")), "as it is written");
+    let times = json!({ "from": "2026-07-07T00:00:00Z", "to": "2026-07-08T00:00:00Z" });
+    let ask = |more: Value| {
+        let mut body = times.clone();
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        http::post(address, "/api/v1/rules/backtest", &body)
+    };
+    let (status, found) = ask(json!({ "rule": "cell-behind" }));
+    assert_eq!((status, &found["total"], &found["bucket_secs"]), (200, &json!(1), &json!(3_600)), "{found}");
+    let alarm = &found["alarms"][0];
+    assert_eq!(
+        (&alarm["asset"], &alarm["raised"]),
+        (&json!("vehicle/LTMTEST0000000001"), &json!("2026-07-07T10:00:10Z"))
+    );
+    assert_eq!(alarm["explanation"]["en"], "cell 38", "{found}");
+    assert_eq!(found["counts"]["cell-behind"][10], 1, "in the eleventh hour: {found}");
+    assert_eq!(found["covered"], json!({ "assets": 2, "assets_in_all": 2 }), "{found}");
+    assert!(found["limit"].is_null() && found["cost"]["rows"] == 6, "{found}");
+    let (_, nothing) = ask(json!({ "text": RULE.replace("400", "4000"), "assets": "*2" }));
+    assert_eq!((&nothing["total"], &nothing["figures"][0]["assets_heard"]), (&json!(0), &json!(1)), "{nothing}");
+    let (status, wrong) = ask(json!({ "text": RULE.replace("unit(400, \"mV\")", "vehicle_speed") }));
+    assert_eq!(
+        (status, &wrong["problems"][0]["line"], &wrong["cost"]["rows"]),
+        (200, &json!(11), &json!(0)),
+        "{wrong}"
+    );
+    let (_, wrong) = ask(json!({ "text": RULE.replace("\"high\"", "\"soon\"") }));
+    assert!(wrong["problems"][0]["problem"].as_str().unwrap().contains("unknown variant `soon`"), "{wrong}");
+    assert_eq!(wrong["problems"][0]["line"], 6, "{wrong}");
+    let (status, unknown) = ask(json!({ "rule": "none" }));
+    assert_eq!((status, &unknown["code"]), (404, &json!("unknown_rule")));
+    let (_, alarms) = http::get(address, "/api/v1/alarms?state=all");
+    assert_eq!(alarms["total"], 0, "it does not run");
+    served.stop();
+    let off = folder.path().join("off.toml");
+    let replay = |more: &[&str]| {
+        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"diagnose", &"replay", &"--data", &data];
+        arguments.extend([&"--rules" as &dyn AsRef<std::ffi::OsStr>, &off]);
+        arguments.extend(more.iter().map(|one| one as &dyn AsRef<std::ffi::OsStr>));
+        run(&arguments)
+    };
+    assert_eq!(replay(&[]).text(), "", "nor here");
+    assert_eq!(replay(&["--rule", "cell-behind"]).text().lines().count(), 1, "unless it is named");
+    assert!(replay(&["--rule", "none"]).stderr.contains("there is no rule `none` in these files"));
+    drop(rules);
 }

@@ -34,9 +34,9 @@ impl Reports for Shelf {
                 return Ok(None);
             };
             let behind = wanted.behind.map(|Place { asset, time, sequence }| ReceivedPlace { asset, time, sequence });
-            let (after, until, rows_max) = (wanted.after, wanted.until, wanted.rows_max);
+            let (receipts, rows_max) = ((wanted.after, wanted.until), wanted.rows_max);
             let is_wanted = |asset: &str| wanted.vehicles.contain(asset);
-            let span = ReceivedSpan { after, until, behind: behind.as_ref(), is_wanted: &is_wanted, rows_max };
+            let span = ReceivedSpan { behind: behind.as_ref(), ..ReceivedSpan::new(receipts, &is_wanted, rows_max) };
             let found = table.received(&span).map_err(|error| ReadError(error.to_string()))?;
             let (profile, rows, received, is_all) = (found.profile, found.rows, found.received, found.is_all);
             Ok(Some(Part { profile, rows, received, is_all }))

@@ -71,7 +71,8 @@ impl Follower {
     /// A follower that is where the last one was. Whatever comes in from now on, it hears of.
     pub(super) async fn begin(alarms: Arc<Alarms>, store: Arc<Store>) -> Result<Self, Ended> {
         let changes = store.subscribe();
-        let engine = Engine::new(alarms.rules.iter().map(|rule| (**rule).clone())).with_natives();
+        let enabled = alarms.rules.iter().filter(|rule| rule.enabled);
+        let engine = Engine::new(enabled.map(|rule| (**rule).clone())).with_natives();
         let path = alarms.checkpoint.clone();
         let known = blocking(move || Checkpoint::read(&path)).await?.unwrap_or_else(|error| {
             tracing::error!(%error, "what the rules remembered does not read: they look at the last day once more");
@@ -290,7 +291,7 @@ fn see(
 }
 
 fn read(table: &TableSnapshot, after: Timestamp, until: Timestamp) -> Result<ReceivedRows, String> {
-    let span = ReceivedSpan { after, until, behind: None, is_wanted: &|_| true, rows_max: u32::MAX as usize };
+    let span = ReceivedSpan::new((after, until), &|_| true, u32::MAX as usize);
     table.received(&span).map_err(|error| format!("{error}: {}", error.source))
 }
 

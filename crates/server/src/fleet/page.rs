@@ -1,5 +1,7 @@
 //! Which vehicles are wanted, and in which order: what a table shows of a large fleet. Pure.
 
+use diagnosis::Priority;
+
 use super::{Fleet, Kept, LEVELS, Sight, State, Vehicle};
 
 /// Characters of a search; a VIN has 17.
@@ -11,12 +13,14 @@ pub(crate) enum Sort {
     Vin,
     State,
     Heard,
+    /// By the most urgent of the alarms that want somebody, and how many there are.
+    Alarms,
     Value(Kept),
 }
 
 impl Sort {
     /// The words that name them.
-    pub(crate) const ALL: [(&'static str, Self); 10] = [
+    pub(crate) const ALL: [(&'static str, Self); 11] = [
         ("vin", Self::Vin),
         ("edition", Self::Value(Kept::Edition)),
         ("state", Self::State),
@@ -27,6 +31,7 @@ impl Sort {
         ("current", Self::Value(Kept::Current)),
         ("level", Self::Value(Kept::Level)),
         ("heard", Self::Heard),
+        ("alarms", Self::Alarms),
     ];
 }
 
@@ -43,6 +48,8 @@ pub(crate) struct Filter {
     pub(crate) states: Vec<State>,
     /// Empty: whatever their alarms.
     pub(crate) levels: Vec<usize>,
+    /// Empty: whatever the most urgent of their alarms that want somebody.
+    priorities: Vec<Priority>,
     /// Part of a VIN, in capitals.
     search: String,
 }
@@ -51,12 +58,20 @@ impl Filter {
     pub(crate) fn new(states: Vec<State>, levels: Vec<usize>, search: &str) -> Self {
         let search = search.trim().chars().take(SEARCH_CHARACTERS_MAX).collect::<String>().to_ascii_uppercase();
         debug_assert!(levels.iter().all(|level| *level < LEVELS), "levels are checked where they are read");
-        Self { states, levels, search }
+        Self { states, levels, priorities: Vec::new(), search }
+    }
+
+    /// Also only those the most urgent of whose alarms is of one of `priorities`.
+    #[must_use]
+    pub(crate) fn of_priorities(self, priorities: Vec<Priority>) -> Self {
+        Self { priorities, ..self }
     }
 
     pub(crate) fn admits(&self, vehicle: &Vehicle, sight: &Sight) -> bool {
         (self.states.is_empty() || self.states.contains(&vehicle.state(sight)))
             && (self.levels.is_empty() || vehicle.level().is_some_and(|level| self.levels.contains(&level)))
+            && (self.priorities.is_empty()
+                || vehicle.open(sight).is_some_and(|open| self.priorities.contains(&open.priority)))
             && (self.search.is_empty() || vehicle.vin().contains(&self.search))
     }
 }
@@ -97,6 +112,7 @@ fn key(vehicle: &Vehicle, sight: &Sight, sort: Sort) -> Option<u128> {
         }
         Sort::State => Some(vehicle.state(sight) as u128),
         Sort::Heard => vehicle.heard.map(|heard| u128::from(heard.nanos().cast_unsigned() ^ 1 << 63)),
+        Sort::Alarms => vehicle.open(sight).map(|open| (open.priority as u128) << 32 | u128::from(open.count)),
         Sort::Value(kept) => vehicle.value(kept).map(|value| {
             let bits = value.to_bits();
             u128::from(if bits >> 63 == 1 { !bits } else { bits | 1 << 63 })

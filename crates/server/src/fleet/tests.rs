@@ -8,10 +8,11 @@ use model::{AssetKind, FrameException, Observation, Shape, Signal, ValueKind, Ve
 use super::coordinates::System;
 use super::page::{Filter, Order, Sort, page};
 use super::*;
+use crate::alarms::open::Open;
 
 fn sight(now_secs: i64) -> Sight {
     let now = Timestamp::from_millis(now_secs * 1_000);
-    Sight { now, offline_after_ns: 600 * 1_000_000_000, system: System::Wgs84 }
+    Sight { now, offline_after_ns: 600 * 1_000_000_000, system: System::Wgs84, open: Arc::default() }
 }
 
 fn asset(number: usize) -> AssetId {
@@ -240,4 +241,18 @@ fn a_hundred_thousand_vehicles_take_milliseconds() {
     timed("positions, all from GCJ-02", 5, &mut || {
         assert_eq!(fleet.vehicles().iter().filter_map(|vehicle| vehicle.position(&gcj)).count(), 100_000);
     });
+}
+
+#[test]
+fn vehicles_are_counted_filtered_and_sorted_by_the_alarms_that_want_somebody() {
+    let mut fleet = Fleet::default();
+    fleet.take(&reports(0, &[(0, DRIVING), (1, CHARGING), (2, OFF)]));
+    let sight = Sight { open: Arc::new(Open::with(asset(1), Priority::High, 3)), ..sight(0) };
+    let counts = fleet.counts(&sight);
+    assert_eq!((counts.priorities, counts.open), ([0, 0, 1, 0], 3));
+    let filter = |priorities: &[Priority]| Filter::default().of_priorities(priorities.to_vec());
+    let first = |filter: &Filter, order| page(&fleet, &sight, filter, (Sort::Alarms, order), (0, 1));
+    assert_eq!(first(&filter(&[]), Order::Descending), (3, vec![1]));
+    assert_eq!(first(&filter(&[Priority::Critical, Priority::High]), Order::Ascending), (1, vec![1]));
+    assert_eq!(first(&filter(&[Priority::Low]), Order::Ascending), (0, vec![]));
 }

@@ -1,9 +1,12 @@
 //! One vehicle: its last values, and what they mean together. Pure; the present is given with the [`Sight`].
 
+use std::sync::Arc;
+
 use model::{AssetId, Timestamp, Value};
 
 use super::LEVELS;
 use super::coordinates::{self, System};
+use crate::alarms::open::{Open, OpenOf};
 
 /// The signals that are kept of each vehicle, in the order of its values.
 pub(super) const SIGNALS: [&str; VALUES] = [
@@ -42,13 +45,15 @@ pub(crate) enum Kept {
 }
 
 /// From where and when the fleet is looked at.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Sight {
     pub(crate) now: Timestamp,
     /// A vehicle that said nothing for longer is offline.
     pub(crate) offline_after_ns: i64,
     /// The coordinates of reports that do not tell theirs: those of 2016.
     pub(crate) system: System,
+    /// Alarms that want somebody.
+    pub(crate) open: Arc<Open>,
 }
 
 /// What a vehicle does.
@@ -169,6 +174,11 @@ impl Vehicle {
     /// The highest level of its alarms.
     pub(crate) fn level(&self) -> Option<usize> {
         self.value(Kept::Level).map(|level| level as usize).filter(|level| *level < LEVELS)
+    }
+
+    /// Its alarms that want somebody, if there are any.
+    pub(crate) fn open(&self, sight: &Sight) -> Option<OpenOf> {
+        sight.open.of(&self.asset)
     }
 
     /// Longitude and latitude in degrees, WGS-84.

@@ -1,5 +1,7 @@
 //! Alarms: as they are, as they became so, how well they serve, and what people do with them.
 
+mod by_asset;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use query::format::json_value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::by_asset::{OfAssetJson, by_asset};
 use super::App;
 use super::assets::parameters;
 use super::error::ApiError;
@@ -182,6 +185,9 @@ pub(crate) struct AlarmsJson {
     states: BTreeMap<&'static str, usize>,
     /// How many alarms of each priority want somebody, whatever was asked for.
     open: BTreeMap<&'static str, usize>,
+    /// Asset by asset, also of those that are not in this answer; at most 10,000. Only with `by=asset`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assets: Option<BTreeMap<String, OfAssetJson>>,
 }
 
 /// Which alarms are wanted.
@@ -193,6 +199,7 @@ struct Wanted {
     rule: Option<String>,
     priority: Priority,
     limit: usize,
+    is_by_asset: bool,
 }
 
 fn invalid(message: impl Into<String>) -> ApiError {
@@ -219,7 +226,12 @@ impl Wanted {
         })?;
         let limit = named("limit").map_or(Some(SHOWN), |limit| limit.parse().ok().filter(|limit| *limit <= SHOWN_MAX));
         let limit = limit.ok_or_else(|| invalid(format!("limit: expected 0 to {SHOWN_MAX}")))?;
-        Ok(Self { states, asset: named("asset"), rule: named("rule"), priority, limit })
+        let is_by_asset = match named("by").as_deref() {
+            None => false,
+            Some("asset") => true,
+            Some(other) => return Err(invalid(format!("by: expected asset, got `{other}`"))),
+        };
+        Ok(Self { states, asset: named("asset"), rule: named("rule"), priority, limit, is_by_asset })
     }
 
     fn is(&self, alarm: &Alarm, now: Timestamp) -> bool {
@@ -241,6 +253,7 @@ impl Wanted {
         ("rule" = Option<String>, Query, description = "Only by this rule"),
         ("priority" = Option<String>, Query, description = "Only of this priority, or more urgent"),
         ("limit" = Option<u32>, Query, description = "At most so many; 500 if left out, at most 10000"),
+        ("by" = Option<String>, Query, description = "`asset`: also counts them asset by asset"),
         ("after" = Option<u64>, Query, description = "A revision: the answer waits for a later one"),
         ("wait_secs" = Option<u64>, Query, description = "For how long it waits; 0 if left out, at most 60"),
     ),
@@ -276,9 +289,10 @@ pub(crate) async fn alarms(State(app): State<Arc<App>>, RawQuery(query): RawQuer
         }
         let total = found.len();
         found.sort_by_key(|alarm| std::cmp::Reverse((alarm.said.priority, alarm.raised())));
+        let assets = wanted.is_by_asset.then(|| by_asset(&found));
         let shown = found.into_iter().take(wanted.limit);
         let alarms = shown.map(|alarm| AlarmJson::new(alarm, book, app.alarms.rules(), now)).collect();
-        AlarmsJson { revision: 0, alarms, total, states, open }
+        AlarmsJson { revision: 0, alarms, total, states, open, assets }
     });
     json::answer(&AlarmsJson { revision, ..read }, app.limits.answer_bytes_max)
 }
@@ -592,6 +606,7 @@ mod tests {
         for (query, expected) in [
             ("state=gone", "state: expected open, all, or of normal, unacknowledged"),
             ("priority=urgent", "priority: expected low, medium, high or critical, got `urgent`"),
+            ("by=rule", "by: expected asset, got `rule`"),
             ("limit=10001", "limit: expected 0 to 10000"),
         ] {
             let error = format!("{:?}", Wanted::read(Some(query)).unwrap_err());

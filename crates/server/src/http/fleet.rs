@@ -1,10 +1,12 @@
 //! The fleet: how many vehicles are how, a table of any length page by page, and where they are on the map.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State as Shared};
 use axum::response::Response;
+use diagnosis::Priority;
 use model::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -13,6 +15,7 @@ use super::App;
 use super::assets::parameters;
 use super::error::ApiError;
 use super::json;
+use crate::alarms::open::Open;
 use crate::config::FleetConfig;
 use crate::fleet::coordinates;
 use crate::fleet::follow::Follower;
@@ -42,10 +45,10 @@ impl FleetView {
         Self { follower, config, counted: Mutex::default() }
     }
 
-    fn sight(&self, now: Timestamp) -> Sight {
+    fn sight(&self, now: Timestamp, open: Arc<Open>) -> Sight {
         let offline_after_ns =
             i64::try_from(self.config.offline_secs).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
-        Sight { now, offline_after_ns, system: self.config.coordinates }
+        Sight { now, offline_after_ns, system: self.config.coordinates, open }
     }
 
     fn counted(&self) -> Option<Arc<FleetJson>> {
@@ -68,6 +71,10 @@ pub(crate) struct FleetJson {
     levels: [usize; LEVELS],
     /// Vehicles that never told a level.
     level_unknown: usize,
+    /// Alarms of vehicles that want somebody.
+    open: usize,
+    /// Vehicles by the most urgent of these.
+    priorities: BTreeMap<&'static str, usize>,
     /// The ten that have been offline longest.
     offline_longest: Vec<VehicleJson>,
 }
@@ -118,6 +125,11 @@ struct VehicleJson {
     current: Option<f64>,
     /// The highest level of its alarms, 0 to 4.
     level: Option<usize>,
+    /// How many alarms of it want somebody.
+    alarms: u32,
+    /// The most urgent priority of these: `low`, `medium`, `high` or `critical`.
+    #[schema(value_type = Option<String>)]
+    priority: Option<&'static str>,
     /// When its last report came in.
     heard: Option<String>,
     /// The time of its newest report.
@@ -141,7 +153,7 @@ impl VehicleJson {
             // Ten centimetres: more than a vehicle tells.
             [longitude, latitude].map(|degrees| (degrees * 1e6).round() / 1e6)
         };
-        let position = vehicle.position(sight);
+        let (position, open) = (vehicle.position(sight), vehicle.open(sight));
         Self {
             place,
             asset: vehicle.asset.to_string(),
@@ -154,6 +166,8 @@ impl VehicleJson {
             voltage: vehicle.value(Kept::Voltage),
             current: vehicle.value(Kept::Current),
             level: vehicle.level(),
+            alarms: open.map_or(0, |open| open.count),
+            priority: open.map(|open| open.priority.as_str()),
             heard: vehicle.heard.map(|heard| heard.to_string()),
             time: vehicle.time.map(|time| time.to_string()),
             position: position.map(told),
@@ -171,8 +185,9 @@ pub(crate) async fn fleet(Shared(app): Shared<Arc<App>>) -> Result<Response, Api
     if let Some(counted) = view.counted() {
         return json::answer(&*counted, app.limits.answer_bytes_max);
     }
+    let open = app.alarms.open_by_asset();
     let fleet = view.follower.fleet().await;
-    let sight = view.sight(app.clock.now());
+    let sight = view.sight(app.clock.now(), open);
     let counts = fleet.counts(&sight);
     let silent = fleet.offline_longest(&sight, SILENT_MAX);
     let told = |place: u32| VehicleJson::new(place, &fleet.vehicles()[place as usize], &sight);
@@ -183,6 +198,8 @@ pub(crate) async fn fleet(Shared(app): Shared<Arc<App>>) -> Result<Response, Api
         states: StatesJson::of(&counts),
         levels: counts.levels,
         level_unknown: counts.level_unknown,
+        open: counts.open,
+        priorities: Priority::ALL.map(Priority::as_str).into_iter().zip(counts.priorities).collect(),
         offline_longest: silent.into_iter().map(told).collect(),
     });
     drop(fleet);
@@ -208,11 +225,15 @@ pub(crate) struct VehiclesJson {
         (
             "sort" = Option<String>, Query,
             description = "`vin`, which is taken if left out, `edition`, `state`, `soc`, `speed`, `odometer`, `voltage`, \
-                           `current`, `level` or `heard`; vehicles without a value stand last"
+                           `current`, `level`, `heard` or `alarms`; vehicles without a value stand last"
         ),
         ("order" = Option<String>, Query, description = "`ascending`, which is taken if left out, or `descending`"),
         ("state" = Option<Vec<String>>, Query, description = "Only those in one of these states; may be repeated"),
         ("level" = Option<Vec<usize>>, Query, description = "Only those with one of these levels of alarm; may be repeated"),
+        (
+            "priority" = Option<Vec<String>>, Query,
+            description = "Only those the most urgent of whose alarms that want somebody is of this priority; may be repeated"
+        ),
         ("search" = Option<String>, Query, description = "Only those whose VIN has this in it"),
         (
             "place" = Option<Vec<u32>>, Query,
@@ -227,8 +248,9 @@ pub(crate) async fn vehicles(Shared(app): Shared<Arc<App>>, RawQuery(query): Raw
     let query = query.as_deref();
     let (filter, sorted, offset, limit) = (filter(query)?, sorted(query)?, offset(query)?, limit(query)?);
     let wanted: Vec<u32> = numbers(query, "place")?;
+    let open = app.alarms.open_by_asset();
     let fleet = app.fleet.follower.fleet().await;
-    let sight = app.fleet.sight(app.clock.now());
+    let sight = app.fleet.sight(app.clock.now(), open);
     let (total, places) = if wanted.is_empty() {
         page(&fleet, &sight, &filter, sorted, (offset, limit))
     } else {
@@ -271,14 +293,19 @@ pub(crate) struct PositionsJson {
     params(
         ("state" = Option<Vec<String>>, Query, description = "Only those in one of these states; may be repeated"),
         ("level" = Option<Vec<usize>>, Query, description = "Only those with one of these levels of alarm; may be repeated"),
+        (
+            "priority" = Option<Vec<String>>, Query,
+            description = "Only those the most urgent of whose alarms that want somebody is of this priority; may be repeated"
+        ),
         ("search" = Option<String>, Query, description = "Only those whose VIN has this in it"),
     ),
     responses((status = 200, body = PositionsJson, content_type = "application/json"), (status = 400, body = ApiError))
 )]
 pub(crate) async fn positions(Shared(app): Shared<Arc<App>>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let filter = filter(query.as_deref())?;
+    let open = app.alarms.open_by_asset();
     let fleet = app.fleet.follower.fleet().await;
-    let sight = app.fleet.sight(app.clock.now());
+    let sight = app.fleet.sight(app.clock.now(), open);
     let states = State::ALL.map(State::as_str);
     let mut told = PositionsJson { now: sight.now.to_string(), states, ..PositionsJson::default() };
     for (place, vehicle) in (0..).zip(fleet.vehicles()) {
@@ -319,7 +346,13 @@ fn filter(query: Option<&str>) -> Result<Filter, ApiError> {
     if let Some(level) = levels.iter().find(|level| **level >= LEVELS) {
         return Err(invalid("level", "0 to 4", &level.to_string()));
     }
-    Ok(Filter::new(states, levels, &parameters(query, "search").pop().unwrap_or_default()))
+    let priority = |text: String| {
+        Priority::of_word(&text).ok_or_else(|| invalid("priority", "low, medium, high or critical", &text))
+    };
+    let priorities: Vec<Priority> =
+        parameters(query, "priority").into_iter().map(priority).collect::<Result<_, _>>()?;
+    let filter = Filter::new(states, levels, &parameters(query, "search").pop().unwrap_or_default());
+    Ok(filter.of_priorities(priorities))
 }
 
 fn sorted(query: Option<&str>) -> Result<(Sort, Order), ApiError> {
@@ -369,6 +402,7 @@ mod tests {
             assert!(error.contains(expected), "{query:?}: {error}");
         };
         check("state=flying", "state: expected driving, charging, parked, off, offline, never, got `flying`");
+        check("priority=soon", "priority: expected low, medium, high or critical, got `soon`");
         check("level=5", "level: expected 0 to 4, got `5`");
         check("sort=colour", "sort: expected vin, edition, state,");
         check("order=up", "order: expected ascending or descending, got `up`");

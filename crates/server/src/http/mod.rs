@@ -5,6 +5,7 @@ pub(crate) mod observation;
 
 mod alarms;
 mod assets;
+pub(crate) mod backtest;
 pub(crate) mod backup;
 mod changes;
 mod console;
@@ -57,6 +58,7 @@ pub(crate) struct App {
     pub(crate) sources: Sources,
     pub(crate) vehicles: Vehicles,
     pub(crate) alarms: Arc<Alarms>,
+    pub(crate) backtests: backtest::Backtests,
     pub(crate) forwards: Forwards,
     pub(crate) quarantine: Arc<FileQuarantine>,
     pub(crate) live: Live,
@@ -107,6 +109,7 @@ const BODY_BYTES_MAX: usize = 1 << 20;
         alarms::records,
         alarms::figures,
         rules::rules,
+        backtest::backtest,
         assets::assets,
         assets::profiles,
         assets::current,
@@ -151,6 +154,7 @@ pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
         .route("/api/v1/alarms/records", get(alarms::records))
         .route("/api/v1/alarms/figures", get(alarms::figures))
         .route("/api/v1/rules", get(rules::rules))
+        .route("/api/v1/rules/backtest", post(backtest::backtest))
         .route("/api/v1/assets", get(assets::assets))
         .route("/api/v1/profiles", get(assets::profiles))
         .route("/api/v1/current", get(assets::current))

@@ -1,4 +1,4 @@
-//! The rules that raise alarms, and how they are doing.
+//! The rules, and how they are doing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +23,10 @@ struct RuleJson {
     advice: TextJson,
     rationale: TextJson,
     source: String,
+    /// What is said of an alarm, with names of values in braces.
+    explanation: TextJson,
+    /// Whether it raises alarms.
+    enabled: bool,
     /// When it is so.
     when: String,
     /// When it is over; left out, when it is not so any more.
@@ -33,6 +37,9 @@ struct RuleJson {
     latched: bool,
     /// File and line.
     place: String,
+    /// As it is written there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
     /// Alarms of it that want somebody.
     open: usize,
     /// Why it cannot run.
@@ -54,7 +61,7 @@ pub(crate) struct RulesJson {
     trouble: Option<String>,
 }
 
-/// The rules that raise alarms.
+/// The rules that raise alarms, and those that are not enabled.
 #[utoipa::path(get, path = "/api/v1/rules", responses((status = 200, body = RulesJson)))]
 pub(crate) async fn rules(State(app): State<Arc<App>>) -> Json<RulesJson> {
     let (health, now) = (app.alarms.health(), app.alarms.now());
@@ -75,12 +82,15 @@ pub(crate) async fn rules(State(app): State<Arc<App>>) -> Json<RulesJson> {
         advice: (&rule.advice).into(),
         rationale: (&rule.rationale).into(),
         source: rule.source.clone(),
+        explanation: (&rule.explanation).into(),
+        enabled: rule.enabled,
         when: rule.when.text.clone(),
         clear: rule.clear.as_ref().map(|clear| clear.text.clone()),
         on_delay_secs: rule.on_delay.as_secs_f64(),
         off_delay_secs: rule.off_delay.as_secs_f64(),
         latched: rule.latched,
         place: rule.place.to_string(),
+        text: app.alarms.text(&rule.id).map(str::to_owned),
         open: open.get(rule.id.as_str()).copied().unwrap_or_default(),
         problem: health
             .problems

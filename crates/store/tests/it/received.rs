@@ -57,7 +57,7 @@ fn read(store: &Store, profile: &str, after: Timestamp, until: Timestamp, rows_m
     let (mut parts, mut behind): (Vec<ReceivedRows>, Option<ReceivedPlace>) = (Vec::new(), None);
     loop {
         let snapshot = store.snapshot();
-        let span = ReceivedSpan { after, until, behind: behind.as_ref(), is_wanted: &all, rows_max };
+        let span = ReceivedSpan { behind: behind.as_ref(), ..ReceivedSpan::new((after, until), &all, rows_max) };
         let part = table(&snapshot, profile).received(&span).unwrap();
         behind = match &part.rows {
             Rows::Frames(frames) => frames.time.last().map(|time| ReceivedPlace {
@@ -190,11 +190,25 @@ fn what_came_in_during_a_span_is_read_in_its_order_wherever_it_is() {
     check(&store);
     let snapshot = store.snapshot();
     let is_wanted = |asset: &str| asset == "vehicle/V007";
-    let (after, until) = (Timestamp::MIN, Timestamp::MAX);
-    let span = ReceivedSpan { after, until, behind: None, is_wanted: &is_wanted, rows_max: 1_000 };
+    let ever = (Timestamp::MIN, Timestamp::MAX);
+    let span = ReceivedSpan::new(ever, &is_wanted, 1_000);
     let found = keys(&[table(&snapshot, "car").received(&span).unwrap()]);
     assert_eq!(found.len(), sent.iter().filter(|(_, (vehicle, _))| *vehicle == 7).count());
     assert!(found.iter().all(|(vehicle, _)| *vehicle == 7));
+    let whole = table(&snapshot, "car").received(&ReceivedSpan::new(ever, &all, 1_000_000)).unwrap();
+    let (Rows::Frames(frames), last) = (&whole.rows, "vehicle/V007") else { panic!("frames") };
+    let mut times = frames.time.clone();
+    times.sort_unstable();
+    let (from, to) = (times[times.len() / 3], times[times.len() * 2 / 3]);
+    let span = ReceivedSpan { from, to, last_asset: Some(last), ..ReceivedSpan::new(ever, &all, 1_000_000) };
+    let some = table(&snapshot, "car").received(&span).unwrap();
+    let is_wanted = |row: &usize| {
+        let asset = frames.assets[usize::from(frames.asset[*row])].as_str();
+        (from..to).contains(&frames.time[*row]) && asset <= last
+    };
+    let expected: Vec<Timestamp> = (0..frames.len()).filter(is_wanted).map(|row| frames.time[row]).collect();
+    let Rows::Frames(some) = &some.rows else { panic!("frames") };
+    assert!(!expected.is_empty() && some.time == expected, "{} of {}", some.len(), expected.len());
     store.close();
 }
 
