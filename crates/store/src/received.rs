@@ -23,6 +23,8 @@ use crate::salvage::{completed, times_of, words, words_of};
 use crate::segment::{SegmentFile, sort_columns};
 use crate::snapshot::TableSnapshot;
 
+/// Assets that rows can be about at once.
+const ASSETS_MAX: usize = 1 << 16;
 /// Keys that are read at once.
 const READ_ROWS: usize = 65_536;
 
@@ -53,7 +55,7 @@ pub struct ReceivedSpan<'a> {
     pub is_wanted: &'a dyn Fn(&str) -> bool,
     /// And of none that stands behind this one.
     pub last_asset: Option<&'a str>,
-    /// At most so many, the first ones.
+    /// At most so many, the first ones; and of at most 65,536 assets.
     pub rows_max: usize,
 }
 
@@ -86,6 +88,18 @@ pub struct ReceivedRows {
     pub received: Vec<Timestamp>,
     /// Whether these are all that were wanted.
     pub is_all: bool,
+}
+
+impl ReceivedRows {
+    /// Where the last row stands.
+    pub fn last_place(&self) -> Option<ReceivedPlace> {
+        let (assets, asset, time, sequence) = match &self.rows {
+            Rows::Frames(rows) => (&rows.assets, &rows.asset, &rows.time, &rows.sequence),
+            Rows::Changes(rows) => (&rows.assets, &rows.asset, &rows.time, &rows.sequence),
+        };
+        let asset = &assets[usize::from(*asset.last()?)];
+        Some(ReceivedPlace { asset: asset.as_str().into(), time: *time.last()?, sequence: *sequence.last()? })
+    }
 }
 
 /// A segment that does not read. Somebody looks into it; then the rows that are left of it can be read.
@@ -307,6 +321,11 @@ impl First<'_> {
     /// The rows in their order, without those of a place of which there are more; and whether these are all.
     fn ended(self) -> (Vec<Key>, bool) {
         let mut keys = self.keys.into_sorted_vec();
+        let begins = |row: &usize| *row == 0 || keys[*row - 1].place.asset != keys[*row].place.asset;
+        if let Some(first) = (0..keys.len()).filter(begins).nth(ASSETS_MAX) {
+            keys.truncate(first);
+            return (keys, false);
+        }
         if keys.len() <= self.span.rows_max {
             return (keys, self.is_all);
         }

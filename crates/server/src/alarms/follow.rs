@@ -280,7 +280,7 @@ fn see(
         if table.profile.id() == NAME {
             seen.kept = kept(table, after, until)?;
         } else {
-            parts.push(read(table, after, until)?);
+            parts.extend(read(table, after, until)?);
         }
     }
     for part in &parts {
@@ -290,21 +290,30 @@ fn see(
     Ok((seen, until))
 }
 
-fn read(table: &TableSnapshot, after: Timestamp, until: Timestamp) -> Result<ReceivedRows, String> {
-    let span = ReceivedSpan::new((after, until), &|_| true, u32::MAX as usize);
-    table.received(&span).map_err(|error| format!("{error}: {}", error.source))
+/// All that came in during a span; in parts, where it is of more assets than rows can be about at once.
+fn read(table: &TableSnapshot, after: Timestamp, until: Timestamp) -> Result<Vec<ReceivedRows>, String> {
+    let mut parts: Vec<ReceivedRows> = Vec::new();
+    loop {
+        let behind = parts.last().and_then(ReceivedRows::last_place);
+        let span =
+            ReceivedSpan { behind: behind.as_ref(), ..ReceivedSpan::new((after, until), &|_| true, u32::MAX as usize) };
+        let part = table.received(&span).map_err(|error| format!("{error}: {}", error.source))?;
+        let is_all = part.is_all;
+        parts.push(part);
+        if is_all {
+            return Ok(parts);
+        }
+    }
 }
 
 /// What was kept of alarms, in the order in which it was.
 fn kept(table: &TableSnapshot, after: Timestamp, until: Timestamp) -> Result<Vec<Record>, String> {
-    let found = read(table, after, until)?;
-    let Rows::Frames(frames) = &found.rows else { return Ok(Vec::new()) };
-    let mut kept: Vec<(Timestamp, Record)> = found
-        .received
-        .iter()
-        .zip(records(&found.profile, frames))
-        .filter_map(|(received, record)| Some((*received, record?)))
-        .collect();
+    let mut kept: Vec<(Timestamp, Record)> = Vec::new();
+    for part in read(table, after, until)? {
+        let Rows::Frames(frames) = &part.rows else { continue };
+        let found = part.received.iter().zip(records(&part.profile, frames));
+        kept.extend(found.filter_map(|(received, record)| Some((*received, record?))));
+    }
     // What is raised comes before what is said of it.
     kept.sort_by_key(|(received, record)| (*received, record.time, !matches!(record.happened, Happened::Raised(_))));
     Ok(kept.into_iter().map(|(_, record)| record).collect())

@@ -59,18 +59,7 @@ fn read(store: &Store, profile: &str, after: Timestamp, until: Timestamp, rows_m
         let snapshot = store.snapshot();
         let span = ReceivedSpan { behind: behind.as_ref(), ..ReceivedSpan::new((after, until), &all, rows_max) };
         let part = table(&snapshot, profile).received(&span).unwrap();
-        behind = match &part.rows {
-            Rows::Frames(frames) => frames.time.last().map(|time| ReceivedPlace {
-                asset: frames.assets[usize::from(*frames.asset.last().unwrap())].as_str().into(),
-                time: *time,
-                sequence: *frames.sequence.last().unwrap(),
-            }),
-            Rows::Changes(changes) => changes.time.last().map(|time| ReceivedPlace {
-                asset: changes.asset_of(changes.len() - 1).as_str().into(),
-                time: *time,
-                sequence: *changes.sequence.last().unwrap(),
-            }),
-        };
+        behind = part.last_place();
         let is_all = part.is_all;
         parts.push(part);
         if is_all {
@@ -240,4 +229,44 @@ fn changes_at_one_time_come_together() {
         .collect();
     assert_eq!(seen, expected);
     store.close();
+}
+
+#[test]
+fn rows_of_more_assets_than_a_part_can_be_about_come_in_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for half in 0..2_u32 {
+        let assets: Vec<model::AssetId> =
+            (0..40_000).map(|number| format!("vehicle/V{:06}", number + half * 40_000).parse().unwrap()).collect();
+        let count = assets.len();
+        let mut cells = Vectors::default();
+        (0..count).for_each(|_| cells.push(Some([1])));
+        let frames = Frames {
+            assets,
+            asset: (0..count).map(|row| row as u16).collect(),
+            time: vec![Timestamp::from_millis(1_000); count],
+            sequence: vec![0; count],
+            columns: vec![
+                Column::Integers((0..count).map(|row| Some(row as i64)).collect()),
+                Column::Vectors(cells),
+                Column::Texts(vec![None; count]),
+            ],
+            exceptions: Vec::new(),
+        };
+        let received = Timestamp::from_millis(2_000 + i64::from(half));
+        submit(&store, Arc::new(Batch::frames(car(), received, frames))).unwrap();
+    }
+    let parts = read(&store, "car", Timestamp::MIN, Timestamp::MAX, u32::MAX as usize);
+    let sizes: Vec<usize> = parts.iter().map(|part| part.received.len()).collect();
+    assert_eq!(sizes, [65_536, 14_464]);
+    let mut row_of = 0..80_000_i64;
+    for part in &parts {
+        let Rows::Frames(frames) = &part.rows else { panic!("frames") };
+        let Column::Integers(numbers) = &frames.columns[0] else { panic!("integers") };
+        for (asset, number) in frames.asset.iter().zip(numbers) {
+            let row = row_of.next().unwrap();
+            assert_eq!(frames.assets[usize::from(*asset)].as_str(), format!("vehicle/V{row:06}"));
+            assert_eq!(*number, Some(row % 40_000));
+        }
+    }
 }
