@@ -91,8 +91,9 @@ pub(crate) fn run(arguments: DiagnoseArguments) -> Result<()> {
 }
 
 fn check(arguments: &CheckArguments) -> Result<()> {
-    let Rules { rules, mut mistakes, cases, .. } = read(&arguments.rules)?;
+    let Rules { rules, mut mistakes, cases, profiles: of_cases, .. } = read(&arguments.rules)?;
     let mut profiles = vec![Arc::clone(Standard::built_in().profile())];
+    profiles.extend(of_cases);
     if let Some(data) = &arguments.data {
         profiles.extend(crate::ask::read(data)?.tables.into_iter().map(|table| table.profile));
     }

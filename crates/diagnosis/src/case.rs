@@ -38,11 +38,64 @@ pub struct Case {
     pub place: Place,
 }
 
+/// What stands in a file of cases.
+#[derive(Debug, Default)]
+pub struct Cases {
+    /// The cases.
+    pub cases: Vec<Case>,
+    /// Profiles that some of them are about: of rules that are about any profile.
+    pub profiles: Vec<Arc<Profile>>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default, rename = "case")]
     cases: Vec<Spanned<CaseTable>>,
+    #[serde(default, rename = "profile")]
+    profiles: Vec<Spanned<ProfileTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfileTable {
+    id: String,
+    signals: Vec<SignalTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignalTable {
+    id: String,
+    meaning: String,
+    kind: SignalKind,
+    unit: Option<String>,
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SignalKind {
+    Number,
+    Text,
+}
+
+impl ProfileTable {
+    fn profile(self) -> Result<Arc<Profile>, String> {
+        let signal = |table: SignalTable| {
+            let kind = match table.kind {
+                SignalKind::Number => ValueKind::Number,
+                SignalKind::Text => ValueKind::Text,
+            };
+            Signal {
+                unit: table.unit.map(Into::into),
+                description: table.description.map(Into::into),
+                ..Signal::new(&table.id, &table.meaning, kind)
+            }
+        };
+        let signals = self.signals.into_iter().map(signal).collect();
+        Profile::new(&self.id, Shape::Changes, signals).map(Arc::new).map_err(|error| error.to_string())
+    }
 }
 
 #[derive(Deserialize)]
@@ -59,7 +112,7 @@ struct CaseTable {
 ///
 /// # Errors
 /// With the first mistake.
-pub fn read_cases(file: &str, text: &str) -> Result<Vec<Case>, RuleError> {
+pub fn read_cases(file: &str, text: &str) -> Result<Cases, RuleError> {
     let place = |byte: usize| {
         let line = 1 + text.bytes().take(byte).filter(|byte| *byte == b'\n').count();
         Place { file: file.to_owned(), line }
@@ -89,7 +142,12 @@ pub fn read_cases(file: &str, text: &str) -> Result<Vec<Case>, RuleError> {
         let expect = expect.collect::<Result<_, _>>()?;
         Ok(Case { title: table.title, rule: table.rule.clone(), signals, rows, expect, says: table.says, place: begin })
     };
-    parsed.cases.into_iter().map(case).collect()
+    let profile = |table: Spanned<ProfileTable>| {
+        let place = place(table.span().start);
+        table.into_inner().profile().map_err(|problem| RuleError { place, rule: None, problem })
+    };
+    let profiles = parsed.profiles.into_iter().map(profile).collect::<Result<_, _>>()?;
+    Ok(Cases { cases: parsed.cases.into_iter().map(case).collect::<Result<_, _>>()?, profiles })
 }
 
 type Rows = (Vec<String>, Vec<(Duration, Vec<String>)>);

@@ -238,9 +238,6 @@ impl<'a> Reader<'a> {
         let lets: &'a Lets = self.lets;
         let Some((name, written)) = lets.iter().find(|(known, _)| known == name) else { return Ok(None) };
         let wrong = |problem: String| Mistake { part, problem };
-        if self.profile.signal_index(name).is_some() {
-            return Err(wrong(format!("let: `{name}` is a signal: expected another name")));
-        }
         match self.known.get(name.as_str()) {
             Some(Some(meant)) => return Ok(Some(meant.clone())),
             Some(None) => return Err(wrong(format!("let: `{name}` stands for itself"))),

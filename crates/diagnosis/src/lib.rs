@@ -42,7 +42,7 @@ mod watch;
 mod tests;
 
 pub use book::{Alarm, AlarmState, Book, DeedError, Done, SHELVED_MAX};
-pub use case::{Case, read_cases};
+pub use case::{Case, Cases, read_cases};
 pub use engine::{Engine, Event, Shown, What};
 pub use figures::{Figures, Flood, Raising};
 pub use made::{check, fits};

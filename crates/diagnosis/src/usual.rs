@@ -71,7 +71,7 @@ impl Usual {
                 let over = *now;
                 self.now = None;
                 self.end(over, waits);
-            } else if !value.is_nan() {
+            } else {
                 now.value = value;
             }
         }

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use diagnosis::{Case, Rule, RuleError};
+use model::Profile;
 
 /// The rules that come with the program, each file with its name.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 4] = [
     ("packs/vehicle/rules/traction-battery.toml", include_str!("../../../packs/vehicle/rules/traction-battery.toml")),
     ("packs/vehicle/rules/gbt32960-alarms.toml", include_str!("../../../packs/vehicle/rules/gbt32960-alarms.toml")),
+    ("packs/vehicle/rules/early-warning.toml", include_str!("../../../packs/vehicle/rules/early-warning.toml")),
+    ("packs/machine-tool/rules/process.toml", include_str!("../../../packs/machine-tool/rules/process.toml")),
 ];
 
 /// What names of files end with that hold cases.
@@ -25,6 +29,8 @@ pub struct Rules {
     pub mistakes: Vec<RuleError>,
     /// What they are to find in what assets say.
     pub cases: Vec<Case>,
+    /// Profiles that cases are about.
+    pub profiles: Vec<Arc<Profile>>,
     /// How each rule is written, by its id.
     pub texts: BTreeMap<String, String>,
 }
@@ -64,7 +70,10 @@ impl Rules {
     fn add(&mut self, name: &str, text: &str) {
         if name.ends_with(CASES) {
             match diagnosis::read_cases(name, text) {
-                Ok(cases) => self.cases.extend(cases),
+                Ok(read) => {
+                    self.cases.extend(read.cases);
+                    self.profiles.extend(read.profiles);
+                }
                 Err(mistake) => self.mistakes.push(mistake),
             }
             return;
@@ -96,6 +105,7 @@ impl Rules {
         self.rules.extend(others.rules);
         self.mistakes.extend(others.mistakes);
         self.cases.extend(others.cases);
+        self.profiles.extend(others.profiles);
         self.texts.extend(others.texts);
         self
     }

@@ -28,3 +28,4 @@ pub use adapter::serve;
 pub use machine::Machine;
 pub use plant::{Plant, PlantOptions};
 pub use signals::MachineType;
+pub use work::{ProcessFault, ProcessFaultKind};

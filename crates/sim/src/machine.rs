@@ -10,7 +10,7 @@ use crate::calendar::Shift;
 use crate::device_model::{Identity, device_xml};
 use crate::physics::{Body, Pace};
 use crate::signals::{MachineType, Signal, Source, signals_of};
-use crate::work::{Action, Work};
+use crate::work::{Action, Fates, ProcessFault, Work};
 
 /// How often sensors are looked at, live and in the history before.
 const TICK_LIVE_MS: i64 = 250;
@@ -69,7 +69,8 @@ impl Machine {
             part_count: 0,
             scrap: 0,
             pace: Pace::Rest,
-            work: Work::new(kind, place, &name, language, mixed(seed ^ 1), begin_ms),
+            work: Work::new(kind, place, &name, language, mixed(seed ^ 1), begin_ms)
+                .with_fates(Fates::new((options.breakages, options.missing), mixed(seed ^ 4))),
             body: Body::new(kind, mixed(seed ^ 2), begin_ms),
             board: Board::new(signals_of(kind), begin_ms),
             identity: Identity { uuid: name.clone(), name, model: kind.model(), serial_number },
@@ -109,6 +110,11 @@ impl Machine {
     /// Another seed for what surrounds the machine.
     pub(crate) fn seed(&self) -> u64 {
         mixed(self.seed ^ 3)
+    }
+
+    /// What has been wrong with tools so far, and was planned: what process monitoring should find.
+    pub fn process_faults(&self) -> &[ProcessFault] {
+        self.work.fates.faults()
     }
 
     /// Appends the lines of what has happened up to and including `to`; a time in the past adds nothing.

@@ -33,12 +33,23 @@ pub struct PlantOptions {
     pub history: Duration,
     /// From here on they speak as often as live machines do.
     pub start: Timestamp,
+    /// Tools that break, of a thousand parts.
+    pub breakages: f64,
+    /// Tools that are missing, of a thousand parts.
+    pub missing: f64,
 }
 
 impl PlantOptions {
     /// A dozen machines with four hours behind them.
     pub fn new(seed: u64, start: Timestamp) -> Self {
-        Self { seed, machines: FLOOR.len(), history: Duration::from_secs(4 * 3600), start }
+        Self {
+            seed,
+            machines: FLOOR.len(),
+            history: Duration::from_secs(4 * 3600),
+            start,
+            breakages: 0.0,
+            missing: 0.0,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a machine and its people do next: set-ups, parts, waits, breaks, tool replacements. It plans a piece of work at a time
-//! as steps of known length. Knows no line format and no sensors; troubles are in `work/disturbance.rs`.
+//! as steps of known length. Knows no line format and no sensors; troubles are in `work/disturbance.rs`,
+//! what becomes of tools in `work/fate.rs`.
 
 mod disturbance;
+mod fate;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -17,10 +19,17 @@ use crate::program::{
 };
 use crate::signals::MachineType;
 
+use fate::{Fate, WORN};
+
+pub(crate) use fate::Fates;
+pub use fate::{ProcessFault, ProcessFaultKind};
+
 /// How long a rapid move takes to start and stop.
 const RAPID_SETTLE_MS: i64 = 250;
 /// The spindle comes up to speed before the tool approaches.
 const SPIN_UP_MS: i64 = 1_800;
+/// What is left of the load where nothing is cut.
+const AIR_CUT_PCT: f64 = 1.0;
 /// From this share of its life on, a tool is warned about.
 const WEAR_WARNING: f64 = 0.9;
 /// Where nobody heeds the warning for so long, the expired tool becomes a fault.
@@ -70,6 +79,9 @@ struct Tool {
     used_min: f64,
     /// How many tools have stood in this place.
     generation: u32,
+    /// Cuts nothing, and for how many parts nobody will notice.
+    broken: Option<u32>,
+    is_missing: bool,
 }
 
 impl Tool {
@@ -103,6 +115,7 @@ pub(crate) struct Work {
     position: Position,
     mounted: u8,
     tools: Vec<Tool>,
+    pub(crate) fates: Fates,
 }
 
 impl Work {
@@ -133,9 +146,15 @@ impl Work {
             position: HOME,
             mounted: 0,
             tools: Vec::new(),
+            fates: Fates::new((0.0, 0.0), seed),
         };
         work.set("program", part.program);
         work
+    }
+
+    /// The same, whose tools have `fates`.
+    pub(crate) fn with_fates(self, fates: Fates) -> Self {
+        Self { fates, ..self }
     }
 
     /// The next step; its beginning is the end of the one before.
@@ -156,7 +175,7 @@ impl Work {
             && !(runs_alone && self.chance(0.8))
         {
             self.stand_until(until_ms);
-        } else if let Some(worn) = self.tools.iter().position(|tool| tool.wear() >= 1.0) {
+        } else if let Some(worn) = self.tools.iter().position(|tool| tool.wear() >= 1.0 || tool.broken == Some(0)) {
             self.replace_tool(worn);
         } else if self.batch_left == 0 {
             self.set_up();
@@ -242,6 +261,8 @@ impl Work {
         let tool = &mut self.tools[place];
         tool.used_min = 0.0;
         tool.generation += 1;
+        tool.broken = None;
+        self.fates.end(&[ProcessFaultKind::Breakage, ProcessFaultKind::Wear], self.planned_ms, tool.number);
         if tool.number == self.mounted {
             let asset = format!("{}.T{}.{}", self.name, tool.number, tool.generation);
             self.set("tool_asset_id", asset);
@@ -275,6 +296,9 @@ impl Work {
         self.until_inspection = self.until_inspection.saturating_sub(1);
         self.is_first_off = false;
         self.batch_left -= 1;
+        for parts in self.tools.iter_mut().filter_map(|tool| tool.broken.as_mut()) {
+            *parts = parts.saturating_sub(1);
+        }
         self.block(9999, "M30");
         self.set("execution", "PROGRAM_COMPLETED");
         self.actions.push(Action::PartDone);
@@ -309,6 +333,26 @@ impl Work {
     fn operate(&mut self, place: usize, operation: &Operation) -> Flow {
         self.change_tool(operation);
         let strokes = operation.strokes(self.scale);
+        let cuts = strokes.iter().filter(|stroke| stroke.feed_mm_per_s.is_some()).count();
+        let fate = self.fates.draw(self.part.operations.len(), cuts);
+        if fate == Fate::Missing {
+            self.tool(operation.tool).is_missing = true;
+            self.fates.begin(ProcessFaultKind::Missing, self.planned_ms, operation.tool, self.part.program);
+        }
+        let flow = self.cut_all(place, operation, &strokes, fate);
+        if fate == Fate::Missing {
+            self.tool(operation.tool).is_missing = false;
+            self.fates.end(&[ProcessFaultKind::Missing], self.planned_ms, operation.tool);
+        }
+        flow
+    }
+
+    fn tool(&mut self, number: u8) -> &mut Tool {
+        self.tools.iter_mut().find(|tool| tool.number == number).expect("it was mounted")
+    }
+
+    fn cut_all(&mut self, place: usize, operation: &Operation, strokes: &[Stroke], fate: Fate) -> Flow {
+        let mut cuts = 0;
         if let Some(first) = strokes.first() {
             let (spindle_rpm, coolant) = (first.spindle_rpm, operation.coolant);
             self.push(SPIN_UP_MS, Motion { spindle_rpm, coolant, ..Motion::rest(self.position) });
@@ -324,6 +368,10 @@ impl Work {
                     } else {
                         self.block(line, format!("G01 X{x:.3} Y{y:.3} Z{z:.3} F{feed:.0}"));
                     }
+                    if fate == Fate::Breaks(cuts) {
+                        self.break_tool(operation);
+                    }
+                    cuts += 1;
                     self.cut(operation, stroke, feed_mm_per_s)
                 }
                 None => {
@@ -338,12 +386,29 @@ impl Work {
         Flow::GoesOn
     }
 
+    /// It breaks: from here on it cuts nothing.
+    fn break_tool(&mut self, operation: &Operation) {
+        if self.tool(operation.tool).broken.is_some() {
+            return;
+        }
+        let unnoticed = self.fates.unnoticed_parts();
+        self.tool(operation.tool).broken = Some(unnoticed);
+        self.fates.begin(ProcessFaultKind::Breakage, self.planned_ms, operation.tool, self.part.program);
+    }
+
     fn change_tool(&mut self, operation: &Operation) {
         let number = operation.tool;
         if !self.tools.iter().any(|tool| tool.number == number) {
             let used_min = operation.tool_life_min * self.random.random_range(0.0..0.85);
             let generation = self.random.random_range(1..60);
-            self.tools.push(Tool { number, life_min: operation.tool_life_min, used_min, generation });
+            self.tools.push(Tool {
+                number,
+                life_min: operation.tool_life_min,
+                used_min,
+                generation,
+                broken: None,
+                is_missing: false,
+            });
         }
         if self.mounted == number {
             return;
@@ -362,14 +427,16 @@ impl Work {
     }
 
     fn motion_of(&self, operation: &Operation, stroke: &Stroke, feed_mm_per_s: f64) -> Motion {
-        let wear = self.tools.iter().find(|tool| tool.number == operation.tool).map_or(0.0, Tool::wear);
+        let tool = self.tools.iter().find(|tool| tool.number == operation.tool);
+        let cuts = tool.is_none_or(|tool| tool.broken.is_none() && !tool.is_missing);
+        let wear = tool.filter(|_| cuts).map_or(0.0, Tool::wear);
         Motion {
             from: self.position,
             to: stroke.to,
             pace: Pace::Cut,
             feed_mm_per_s,
             spindle_rpm: stroke.spindle_rpm,
-            cutting_load_pct: operation.load_pct,
+            cutting_load_pct: if cuts { operation.load_pct } else { AIR_CUT_PCT },
             wear,
             coolant: operation.coolant,
         }
@@ -382,6 +449,9 @@ impl Work {
         tool.used_min += duration_ms as f64 / 60_000.0;
         if before < WEAR_WARNING && tool.wear() >= WEAR_WARNING {
             self.actions.push(Action::Raise(tool_life(Level::Warning, number, self.language)));
+        }
+        if before < WORN && self.tool(number).wear() >= WORN {
+            self.fates.begin(ProcessFaultKind::Wear, self.planned_ms, number, self.part.program);
         }
     }
 

@@ -28,11 +28,14 @@ shows = { cell = "argmin(cell_voltage)" }
 
 #[test]
 fn the_rules_that_ship_make_sense_and_find_what_their_cases_say() {
-    let packs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs/vehicle/rules");
-    let said = run(&[&"diagnose", &"check", &packs]).text();
-    assert!(said.starts_with("nothing is wrong with the rules: "), "{said}");
+    let packs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs");
+    let folders = ["vehicle/rules", "machine-tool/rules"].map(|folder| packs.join(folder));
+    for folder in &folders {
+        let said = run(&[&"diagnose", &"check", folder]).text();
+        assert!(said.starts_with("nothing is wrong with the rules: "), "{said}");
+    }
     let texts = |end: &str| -> String {
-        let files = fs::read_dir(&packs).unwrap().map(|file| file.unwrap().path());
+        let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|file| file.unwrap().path());
         let files = files.filter(|file| file.to_string_lossy().ends_with(".cases.toml") == (end == ".cases.toml"));
         files.map(|file| fs::read_to_string(file).unwrap()).collect()
     };
