@@ -9,6 +9,7 @@ export type AlarmState =
   | 'latched_unacknowledged'
   | 'latched_acknowledged'
   | 'shelved'
+  | 'suppressed_by_design'
   | 'out_of_service'
   | 'normal';
 export type Deed = 'acknowledge' | 'comment' | 'reset' | 'shelve' | 'unshelve' | 'out_of_service' | 'in_service';
@@ -42,6 +43,8 @@ export interface Alarm {
   acknowledged?: Done;
   shelved?: Done;
   out_of_service?: Done;
+  /** Another alarm of the asset that explains this one. */
+  consequence_of?: { rule: string; title: Both };
   times: number;
   chattering: boolean;
   stale: boolean;

@@ -10,6 +10,7 @@ const STATES: Record<AlarmState, () => string> = {
   latched_unacknowledged: m.alarm_latched_unacknowledged,
   latched_acknowledged: m.alarm_latched_acknowledged,
   shelved: m.alarm_shelved,
+  suppressed_by_design: m.alarm_suppressed_by_design,
   out_of_service: m.alarm_out_of_service,
   normal: m.alarm_normal,
 };
@@ -34,7 +35,11 @@ const DEEDS: Record<Deed, () => string> = {
 const EVENTS: Record<string, () => string> = {
   raised: m.event_raised,
   returned: m.event_returned,
+  suppressed: m.event_suppressed,
+  unsuppressed: m.event_unsuppressed,
   withdrawn: m.event_withdrawn,
+  notified: m.event_notified,
+  not_notified: m.event_not_notified,
   acknowledged: m.event_acknowledged,
   commented: m.event_commented,
   reset: m.event_reset,
