@@ -235,7 +235,7 @@ def label(vehicle, reports):
     """From when to when it is faulty."""
     at = lambda seconds: (BEGIN + datetime.timedelta(seconds=int(seconds))).isoformat()
     one = {"asset": f"vehicle/{vehicle['vin']}", "from": at(reports["onset"]), "to": at(DAYS * DAY), "label": vehicle["set"]}
-    return one if vehicle["set"] == "insulation" else one | {"cell": reports["cell"]}
+    return one if vehicle["set"] == "insulation" else one | {"label": f"{one['label']} of cell {reports['cell']}"}
 
 
 def solve_library(arguments):
