@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod follow;
+pub(crate) mod kept;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -157,7 +158,10 @@ impl Alarms {
     }
 
     /// Makes `records` durable, and has them count.
-    async fn keep(&self, records: &[Record]) -> Result<(), IngestError> {
+    ///
+    /// # Errors
+    /// When they cannot be kept.
+    pub(crate) async fn keep(&self, records: &[Record]) -> Result<(), IngestError> {
         for records in records.chunks(RECORDS_MAX) {
             self.link.deliver(batch(records, self.link.clock().now()), None).await?;
             self.count(records);
