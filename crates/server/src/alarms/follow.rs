@@ -113,6 +113,7 @@ impl Follower {
     /// Goes on until the program ends.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), Ended> {
         self.catch_up(stop).await?;
+        self.arrive(self.place);
         let active: HashSet<(String, AssetId, Timestamp)> = self.engine.active().into_iter().collect();
         let is_known = |alarm: &Alarm| active.contains(&(alarm.rule.to_string(), alarm.asset.clone(), alarm.raised()));
         let withdrawn = self.alarms.shelf().book.withdrawn(is_known, self.alarms.now());

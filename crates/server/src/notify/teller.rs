@@ -15,7 +15,7 @@ use super::message::Message;
 use super::pace::{Pace, Turn};
 use super::place::{Key, Place};
 use super::target::{Failure, Target};
-use super::waiting::{ENTRIES_MAX, Reader};
+use super::waiting::{ENTRIES_MAX, Reader, SETTLED_AFTER};
 
 /// How often it is looked for something to tell.
 const TICK: Duration = Duration::from_millis(500);
@@ -117,7 +117,7 @@ impl Teller {
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || Place::read(&path)).await;
         let now = self.reader.store.received();
-        match read.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        let place = match read.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             Ok(Some(place)) => place,
             Ok(None) => {
                 let place = Place::new(Key::behind(now));
@@ -129,6 +129,20 @@ impl Teller {
                     "how far somebody was told of alarms does not read: they are told once more what is not too old");
                 Place::new(Key::behind(now.plus_nanos(-(self.give_up.as_nanos() as i64))))
             }
+        };
+        self.settle(now).await;
+        place
+    }
+
+    /// Waits until alarms are known as they were when all until `until` had come in, but not for ever.
+    async fn settle(&self, until: Timestamp) {
+        let started = Instant::now();
+        while started.elapsed() < SETTLED_AFTER {
+            let health = self.reader.alarms.health();
+            if health.place >= until || health.trouble.is_some() {
+                return;
+            }
+            tokio::time::sleep(TICK / 5).await;
         }
     }
 

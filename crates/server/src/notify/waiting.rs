@@ -19,7 +19,7 @@ pub(crate) const ENTRIES_MAX: usize = 500;
 /// As bytes.
 const BYTES_MAX: usize = 1 << 20;
 /// A record counts when the alarm is known to be as it says; this long after it was kept at the latest.
-const SETTLED_AFTER: Duration = Duration::from_secs(10);
+pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
 /// What was found.
 #[derive(Debug)]
