@@ -269,6 +269,7 @@ impl Alarm {
                 (self.is_active, self.is_latched, self.returned) = (false, false, Some(record.time.nanos()));
             }
             Happened::Returned | Happened::Withdrawn | Happened::Suppressed | Happened::Unsuppressed => return,
+            Happened::Notified(_) | Happened::NotNotified(_) => return,
             Happened::Done(deed, by) => {
                 let done = Done::new(by, record.time);
                 match deed {
@@ -520,6 +521,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_told_of_an_alarm_changes_nothing_about_it() {
+        let mut book = Book::default();
+        book.apply(&record(10, 10, said(false)));
+        let before = format!("{book:?}");
+        book.apply(&record(20, 10, Happened::Notified(by("1 attempt"))));
+        book.apply(&record(21, 10, Happened::NotNotified(by("refused"))));
+        assert_eq!(format!("{book:?}"), before);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_the_reason() {
         let mut book = Book::default();
         let deed = |book: &Book, raised: Option<i64>, deed: Deed, now: i64| {
@@ -562,6 +573,8 @@ mod tests {
             record(19, 10, Happened::Withdrawn),
             record(20, 10, Happened::Suppressed),
             record(21, 10, Happened::Unsuppressed),
+            record(22, 10, Happened::Notified(by("2 attempts"))),
+            record(23, 10, Happened::NotNotified(by("refused"))),
         ];
         let batch = batch(&all, at(1_000));
         let Rows::Frames(frames) = &batch.rows else { panic!("frames") };

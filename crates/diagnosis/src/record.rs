@@ -71,6 +71,10 @@ pub enum Happened {
     Withdrawn,
     /// Somebody did something.
     Done(Deed, By),
+    /// Somebody was told of it: whom, and after how many attempts. It changes nothing about the alarm.
+    Notified(By),
+    /// It was given up to tell somebody: whom, and why. It changes nothing about the alarm.
+    NotNotified(By),
 }
 
 /// What is said when an alarm is raised.
@@ -127,6 +131,8 @@ impl Happened {
             Self::Suppressed => "suppressed",
             Self::Unsuppressed => "unsuppressed",
             Self::Withdrawn => "withdrawn",
+            Self::Notified(_) => "notified",
+            Self::NotNotified(_) => "not_notified",
             Self::Done(deed, _) => match deed {
                 Deed::Acknowledged => "acknowledged",
                 Deed::Commented => "commented",
@@ -172,7 +178,7 @@ pub fn batch(records: &[Record], received: Timestamp) -> Batch {
         _ => None,
     };
     let by = |record: &Record| match &record.happened {
-        Happened::Done(_, by) => Some(by.clone()),
+        Happened::Done(_, by) | Happened::Notified(by) | Happened::NotNotified(by) => Some(by.clone()),
         _ => None,
     };
     let until = |record: &Record| match &record.happened {
@@ -256,6 +262,8 @@ pub fn records(profile: &Profile, frames: &Frames) -> Vec<Option<Record>> {
             "suppressed" => Happened::Suppressed,
             "unsuppressed" => Happened::Unsuppressed,
             "withdrawn" => Happened::Withdrawn,
+            "notified" => Happened::Notified(by()),
+            "not_notified" => Happened::NotNotified(by()),
             word => match word {
                 "acknowledged" => deed(Deed::Acknowledged),
                 "commented" => deed(Deed::Commented),

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod follow;
+pub(crate) mod kept;
 pub(crate) mod open;
 
 use std::collections::BTreeMap;
@@ -170,7 +171,10 @@ impl Alarms {
     }
 
     /// Makes `records` durable, and has them count.
-    async fn keep(&self, records: &[Record]) -> Result<(), IngestError> {
+    ///
+    /// # Errors
+    /// When they cannot be kept.
+    pub(crate) async fn keep(&self, records: &[Record]) -> Result<(), IngestError> {
         for records in records.chunks(RECORDS_MAX) {
             self.link.deliver(batch(records, self.link.clock().now()), None).await?;
             self.count(records);

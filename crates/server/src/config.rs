@@ -5,6 +5,7 @@ mod fleet;
 mod flight_sql;
 mod forward;
 mod gbt32960;
+mod notify;
 mod postgres;
 mod store;
 mod write;
@@ -20,6 +21,10 @@ pub use self::fleet::FleetConfig;
 pub use self::flight_sql::FlightSqlConfig;
 pub use self::forward::{BeginConfig, ForwardConfig, Gbt32960ForwardConfig, RepliesConfig};
 pub use self::gbt32960::{Gbt32960Config, PlatformConfig, SecurityConfig, SignaturesConfig, TlsConfig};
+pub(crate) use self::notify::NOTIFY_MAX;
+pub use self::notify::{
+    EncryptionConfig, LanguageConfig, MqttConfig, NotifyConfig, NotifyEvent, SmtpConfig, WebhookConfig,
+};
 pub(crate) use self::postgres::{PASSWORD_RULE, is_password};
 pub use self::postgres::{Password, PostgresConfig};
 pub use self::store::{BackupConfig, HoldConfig, LimitsConfig, RetentionConfig, StoreConfig};
@@ -54,6 +59,8 @@ pub struct Config {
     pub fleet: FleetConfig,
     /// Rules that say when something is wrong, and raise alarms.
     pub diagnosis: DiagnosisConfig,
+    /// Those who are told of alarms: one `[[notify]]` section for each.
+    pub notify: Vec<NotifyConfig>,
     /// The sources: one `[[gateways]]` section for each.
     pub gateways: Vec<GatewayConfig>,
     /// The upstream platforms that reports of vehicles are forwarded to: one `[[forwards]]` section for each.
@@ -242,6 +249,7 @@ impl Config {
             }
         }
         config.forwards.iter_mut().for_each(|forward| forward.resolve(folder));
+        config.notify.iter_mut().for_each(|notify| notify.resolve(folder));
         let passwords = [&mut config.postgres.password_file, &mut config.flight_sql.password_file];
         let folders = [&mut config.backup.dir, &mut config.query.spill_dir];
         for path in passwords.into_iter().chain(folders).flatten().chain(&mut config.diagnosis.rules) {
@@ -292,6 +300,17 @@ impl Config {
                 return invalid(format!("forwards[{place}].name = \"{name}\" is taken: names have to be unique"));
             }
             forward.check()?;
+        }
+        if self.notify.len() > NOTIFY_MAX {
+            return invalid(format!("expected at most {NOTIFY_MAX} sections [[notify]]"));
+        }
+        for (place, notify) in self.notify.iter().enumerate() {
+            let name = &notify.name;
+            check_name("notify", place, name)?;
+            if self.notify[..place].iter().any(|other| other.name == *name) {
+                return invalid(format!("notify[{place}].name = \"{name}\" is taken: names have to be unique"));
+            }
+            notify.check()?;
         }
         if self.query.concurrent_max == 0 || self.store.hot_rows_max == 0 || self.store.seal_interval_secs == 0 {
             return invalid("concurrent_max, hot_rows_max and seal_interval_secs have to be at least 1".to_owned());
@@ -351,6 +370,9 @@ mod tests {
     fn mistakes_are_named_with_their_place() {
         let gateway = "[[gateways]]\nkind = \"mtconnect-agent\"\nurl = \"http://a\"\nname = ";
         let forward = "[[forwards]]\nkind = \"gbt32960\"\nname = \"region\"\naddress = \"h:1\"\nuser = \"us\"\npassword = \"secret\"\n";
+        let hook = "[[notify]]\nname = \"a\"\n[notify.webhook]\nurl = \"http://h\"\n";
+        let mail = "[[notify]]\nname = \"m\"\n[notify.smtp]\nhost = \"h\"\nfrom = \"a@b.c\"\nto = [\"a@b.c\"]\n";
+        let broker = "[[notify]]\nname = \"q\"\n[notify.mqtt]\nhost = \"h\"\n";
         for (text, expected) in [
             ("[htp]\n", "unknown field `htp`"),
             ("[write]\ntoken = \"two words\"\n", "write.token"),
@@ -376,6 +398,15 @@ mod tests {
             (&format!("{forward}edition = 2016\ntakes_2016 = true\n"), "takes_2016"),
             (&format!("{forward}edition = 2016\n{forward}edition = 2025\n"), "forwards[1].name"),
             (&format!("{forward}edition = 2016\nreplies = \"some\"\n"), "unknown variant `some`"),
+            ("[[notify]]\nname = \"a\"\n", "expected one of webhook, smtp and mqtt"),
+            (&format!("{hook}{hook}"), "notify[1].name"),
+            (&hook.replace("a\"\n", "a\"\nafter_secs = 9\nevents = [\"returned\"]\n"), "only what was raised"),
+            (&hook.replace("a\"\n", "a\"\npriority = \"urgent\"\n"), "unknown variant `urgent`"),
+            (&hook.replace("a\"\n", "a\"\nper_minute_max = 0\n"), "per_minute_max"),
+            (&hook.replace("http://", "ftp://"), "webhook.url"),
+            (&format!("{mail}user = \"u\"\n"), "one of password and password_file"),
+            (&format!("{mail}encryption = \"none\"\nuser = \"u\"\npassword = \"p\"\n"), "without encryption"),
+            (&format!("{broker}topic = \"a/#\"\n"), "a topic without"),
             ("[[gateways]]\nkind = \"telepathy\"\n", "unknown variant `telepathy`"),
         ] {
             let error = check(text).unwrap_err();

@@ -1,7 +1,7 @@
 //! Where everything meets: configuration, gateways, store, SQL, HTTP API and the console, wired into one server.
 //!
 //! In the order in which a value passes through: [`config`] says what to connect; `sources` runs the gateways, which hand
-//! over through `ingest` what `quarantine` does not keep, as does `receive` for what others send; `live` tells what is new; `alarms` runs `rules` over it, and [`backtest`] over what is stored; `fleet` knows how all vehicles are; `http` answers questions and shows the
+//! over through `ingest` what `quarantine` does not keep, as does `receive` for what others send; `live` tells what is new; `alarms` runs `rules` over it, [`backtest`] over what is stored, and `notify` tells of them; `fleet` knows how all vehicles are; `http` answers questions and shows the
 //! console. [`import`] is the way in for files. Engines never see one another: only this crate knows them all.
 
 pub mod backtest;
@@ -20,6 +20,7 @@ mod forwards;
 mod ingest;
 mod live;
 mod metrics;
+mod notify;
 mod own;
 mod postgres;
 mod quarantine;

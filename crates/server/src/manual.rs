@@ -25,6 +25,11 @@ pub fn configuration() -> String {
         if property["type"] == "array" {
             let _ = write!(text, "\n## `[[{section}]]`\n\n{}\n", paragraph(property));
             let items = resolve(&property["items"], definitions);
+            if items["oneOf"].is_null() {
+                text.push('\n');
+                keys(&mut text, items);
+                put_lists(&mut text, section, items, definitions);
+            }
             for variant in items["oneOf"].as_array().into_iter().flatten() {
                 let kind = variant["properties"]["kind"]["const"].as_str().unwrap_or_default();
                 let _ = write!(text, "\n### `kind = \"{kind}\"`\n\n{}\n\n", paragraph(variant));
@@ -103,6 +108,8 @@ mod tests {
             "| `listen` | string | `\"127.0.0.1:7878\"` |",
             "| `url` | string | required |",
             "### `[[store.holds]]`",
+            "## `[[notify]]`",
+            "### `[notify.webhook]`",
             "### `[[gateways.platforms]]`",
             "### `[gateways.tls]`",
             "| `signatures` | string | `\"ignore\"` |",

@@ -10,6 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 use store::StoreStats;
 
 use crate::forwards::ForwardReport;
+use crate::notify::NotifyReport;
 use crate::sources::SourceReport;
 
 /// What one answer is made of.
@@ -18,6 +19,7 @@ pub(crate) struct Reading {
     pub(crate) stats: StoreStats,
     pub(crate) sources: Vec<SourceReport>,
     pub(crate) forwards: Vec<ForwardReport>,
+    pub(crate) notified: Vec<NotifyReport>,
     pub(crate) watchers: usize,
     pub(crate) resident_bytes: Option<i64>,
 }
@@ -39,6 +41,11 @@ struct GatewayLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ForwardLabel {
     forward: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabel {
+    target: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -80,12 +87,16 @@ impl Collector for Reading {
             one(&mut encoder, "resident_memory", "Memory in use", Some(&Unit::Bytes), &gauge)?;
         }
         self.encode_sources(&mut encoder)?;
-        self.encode_forwards(&mut encoder)
+        self.encode_forwards(&mut encoder)?;
+        self.encode_notified(&mut encoder)
     }
 }
 
 /// How one counter of a gateway is read.
 type Count = fn(&SourceReport) -> u64;
+
+/// How one number of somebody who is told of alarms is read.
+type Told = fn(&NotifyReport) -> u64;
 
 /// How one number of an upstream is read.
 type Figure = fn(&ForwardReport) -> u64;
@@ -119,6 +130,35 @@ impl Reading {
             for forward in &self.forwards {
                 let number = i64::try_from(figure(forward)).unwrap_or(i64::MAX);
                 ConstGauge::new(number).encode(metric.encode_family(&label(forward))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_notified(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let label = |target: &NotifyReport| TargetLabel { target: target.name.clone() };
+        let counts: [(&str, &str, Told); 3] = [
+            ("notify_told", "Messages about alarms that were taken", |target| target.told),
+            ("notify_given_up", "Messages about alarms that were given up", |target| target.given_up),
+            ("notify_failures", "Attempts to tell of alarms that failed", |target| target.failures),
+        ];
+        for (name, help, count) in counts {
+            let counter = ConstCounter::new(0_u64);
+            let mut metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            for target in &self.notified {
+                ConstCounter::new(count(target)).encode(metric.encode_family(&label(target))?)?;
+            }
+        }
+        let figures: [(&str, &str, Told); 2] = [
+            ("notify_ready", "1 while the target takes what it is told", |target| u64::from(target.state == "ready")),
+            ("notify_waiting_records", "About how many records of alarms wait", |target| target.waiting),
+        ];
+        for (name, help, figure) in figures {
+            let gauge = ConstGauge::new(0_i64);
+            let mut metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            for target in &self.notified {
+                let number = i64::try_from(figure(target)).unwrap_or(i64::MAX);
+                ConstGauge::new(number).encode(metric.encode_family(&label(target))?)?;
             }
         }
         Ok(())

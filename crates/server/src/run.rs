@@ -28,6 +28,7 @@ use crate::http::write::Writing;
 use crate::http::{self, App};
 use crate::ingest::StoreIngest;
 use crate::live::Live;
+use crate::notify::Notifiers;
 use crate::postgres;
 use crate::quarantine::FileQuarantine;
 use crate::receive::{self, Receivers};
@@ -149,6 +150,7 @@ impl Server {
         });
         let alarms = Alarms::open(&config.diagnosis, link(alarms::NAME), &data).map_err(ServeError::Rules)?;
         tasks.push(tokio::spawn(Arc::clone(&alarms).run(Arc::clone(&store), stop.clone())));
+        let notifiers = Notifiers::start(&config.notify, &alarms, &store, &data, &stop);
         let forwards = Forwards::start(&config.forwards, &store, &data, &clock, &stop);
         let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines, samples);
         let app = Arc::new(App {
@@ -161,6 +163,7 @@ impl Server {
             alarms,
             backtests: Backtests::new(),
             forwards,
+            notifiers,
             writing: Writing::new(receivers, config.write, !address.ip().is_loopback()),
             backups: Backups::new(config.backup.dir),
             store,
@@ -298,11 +301,12 @@ impl Running {
         let mut app = app;
         for _ in 0..50 {
             match Arc::try_unwrap(app) {
-                Ok(App { sources, forwards, store, writing, vehicles, alarms, .. }) => {
+                Ok(App { sources, forwards, notifiers, store, writing, vehicles, alarms, .. }) => {
                     // They hold the way into the store.
                     drop((writing, vehicles, alarms));
                     sources.ended().await;
                     forwards.ended().await;
+                    notifiers.ended().await;
                     close(store).await;
                     return;
                 }

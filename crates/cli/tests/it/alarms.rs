@@ -18,7 +18,7 @@ use crate::vehicles::{Vehicle, configure, report};
 /// Kills of a short run.
 const KILLS: u64 = 10;
 
-fn rule(id: &str, more: &str) -> String {
+pub(crate) fn rule(id: &str, more: &str) -> String {
     let both = "{ zh = \"一\", en = \"one\" }";
     format!(
         "[[rule]]\nid = \"{id}\"\nversion = 1\nprofile = \"vehicle\"\npriority = \"high\"\ntitle = {both}\nadvice = {both}\n\
@@ -38,13 +38,13 @@ fn rules() -> String {
 }
 
 /// The configuration of a server that runs `rules`.
-fn configured(folder: &Path, rules: &str, store: &str) -> (SocketAddr, std::path::PathBuf) {
+pub(crate) fn configured(folder: &Path, rules: &str, store: &str) -> (SocketAddr, std::path::PathBuf) {
     fs::write(folder.join("rules.toml"), rules).unwrap();
     configure(folder, &format!("[diagnosis]\nshipped_rules = false\nrules = [\"rules.toml\"]\n{store}"))
 }
 
 /// Up to 76 km/h and down again every twenty seconds, and sometimes not.
-fn speeding(number: u32, second: u32) -> Vec<u8> {
+pub(crate) fn speeding(number: u32, second: u32) -> Vec<u8> {
     let mut data = report(number, second);
     let speed = if second % 170 < 60 { 0 } else { (second % 20) as u16 * 40 };
     data[10..12].copy_from_slice(&speed.to_be_bytes());

@@ -4,7 +4,7 @@
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
-//! | `TONGMAI_KILLS` | 50 | how often the tests of `kill_import`, `kill_live` and `kill_write` kill the program; 2000 for a long night |
+//! | `TONGMAI_KILLS` | 50 | how often the tests of `kill_import`, `kill_live` and `kill_write` kill the program; 2000 for a long night. Those of `alarms`, `notify` and `vehicles` kill about 10 times if it is unset |
 //! | `TONGMAI_BACKUP_KILLS` | 10 | how often `keeping` kills a server in the middle of a backup |
 //! | `TONGMAI_SEED` | 7 | decides the moments of the kills |
 //! | `TONGMAI_BLESS` | unset | when set, golden files are written anew instead of compared |
@@ -33,6 +33,7 @@ mod kill_live;
 mod kill_write;
 mod lathe;
 mod mistakes;
+mod notify;
 mod orders;
 mod outage;
 mod postgres;

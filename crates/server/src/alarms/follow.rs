@@ -4,16 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diagnosis::{Alarm, Engine, Happened, Record, records};
+use diagnosis::{Alarm, Engine, Record};
 use gateway::IngestError;
-use model::{AssetId, Batch, Rows, Timestamp};
-use store::{ReceivedRows, ReceivedSpan, Snapshot, Store, TableSnapshot};
+use model::{AssetId, Batch, Timestamp};
+use store::{Snapshot, Store};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Checkpoint;
+use super::kept::{kept, read, span};
 use super::{Alarms, Health, NAME};
 
 /// How often it is kept how far the rules have come.
@@ -100,11 +101,11 @@ impl Follower {
             let (snapshot, seen_until) = (self.store.snapshot(), until);
             let seen = blocking(move || {
                 let tables = || snapshot.tables.iter().filter(|table| table.profile.id() == NAME);
-                let until = span(&tables(), after, seen_until);
+                let until = span(&tables(), after, seen_until, SPAN_ROWS);
                 tables().try_fold(Vec::new(), |_, table| kept(table, after, until)).map(|kept| (kept, until))
             });
             let (kept, seen_until) = seen.await?.map_err(Ended::Broken)?;
-            self.alarms.count(&kept);
+            self.alarms.count(&kept.into_iter().map(|(_, record)| record).collect::<Vec<_>>());
             after = seen_until;
         }
         Ok(())
@@ -113,6 +114,7 @@ impl Follower {
     /// Goes on until the program ends.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), Ended> {
         self.catch_up(stop).await?;
+        self.arrive(self.place);
         let active: HashSet<(String, AssetId, Timestamp)> = self.engine.active().into_iter().collect();
         let is_known = |alarm: &Alarm| active.contains(&(alarm.rule.to_string(), alarm.asset.clone(), alarm.raised()));
         let withdrawn = self.alarms.shelf().book.withdrawn(is_known, self.alarms.now());
@@ -244,25 +246,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     done.map_err(|error| if error.is_panic() { Ended::Broken("it broke down".to_owned()) } else { Ended::Stopped })
 }
 
-/// The end of a span of receipts that begins `after`, ends at `until` at the latest, and holds about as many rows of `tables` as
-/// may be looked at together.
-fn span<'a>(
-    tables: &(impl Iterator<Item = &'a TableSnapshot> + Clone),
-    after: Timestamp,
-    until: Timestamp,
-) -> Timestamp {
-    let mut until = until;
-    let rows = |until| tables.clone().map(|table| table.rows_received_about(after, until)).sum::<u64>();
-    while rows(until) > SPAN_ROWS {
-        let middle = until.nanos().midpoint(after.nanos());
-        if middle <= after.nanos() {
-            break;
-        }
-        until = Timestamp::from_nanos(middle);
-    }
-    until
-}
-
 /// What came in after `after`: all of it until `until`, or until a time before, which is told.
 fn see(
     engine: &mut Engine,
@@ -272,13 +255,13 @@ fn see(
 ) -> Result<(Seen, Timestamp), String> {
     let tables = snapshot.tables.iter();
     let tables = tables.filter(|table| table.profile.id() == NAME || engine.watches(&table.profile));
-    let until = span(&tables, after, until);
+    let until = span(&tables, after, until, SPAN_ROWS);
     // All is read before any of it is looked at: what fails is tried again as a whole.
     let mut seen = Seen::default();
     let mut parts = Vec::new();
     for table in tables {
         if table.profile.id() == NAME {
-            seen.kept = kept(table, after, until)?;
+            seen.kept = kept(table, after, until)?.into_iter().map(|(_, record)| record).collect();
         } else {
             parts.extend(read(table, after, until)?);
         }
@@ -288,33 +271,4 @@ fn see(
         seen.found.extend(events.iter().map(Record::from));
     }
     Ok((seen, until))
-}
-
-/// All that came in during a span; in parts, where it is of more assets than rows can be about at once.
-fn read(table: &TableSnapshot, after: Timestamp, until: Timestamp) -> Result<Vec<ReceivedRows>, String> {
-    let mut parts: Vec<ReceivedRows> = Vec::new();
-    loop {
-        let behind = parts.last().and_then(ReceivedRows::last_place);
-        let span =
-            ReceivedSpan { behind: behind.as_ref(), ..ReceivedSpan::new((after, until), &|_| true, u32::MAX as usize) };
-        let part = table.received(&span).map_err(|error| format!("{error}: {}", error.source))?;
-        let is_all = part.is_all;
-        parts.push(part);
-        if is_all {
-            return Ok(parts);
-        }
-    }
-}
-
-/// What was kept of alarms, in the order in which it was.
-fn kept(table: &TableSnapshot, after: Timestamp, until: Timestamp) -> Result<Vec<Record>, String> {
-    let mut kept: Vec<(Timestamp, Record)> = Vec::new();
-    for part in read(table, after, until)? {
-        let Rows::Frames(frames) = &part.rows else { continue };
-        let found = part.received.iter().zip(records(&part.profile, frames));
-        kept.extend(found.filter_map(|(received, record)| Some((*received, record?))));
-    }
-    // What is raised comes before what is said of it.
-    kept.sort_by_key(|(received, record)| (*received, record.time, !matches!(record.happened, Happened::Raised(_))));
-    Ok(kept.into_iter().map(|(_, record)| record).collect())
 }

@@ -399,8 +399,8 @@ struct RecordJson {
     received: Value,
     asset: Value,
     rule: Value,
-    /// `raised`, `returned`, `withdrawn`, `acknowledged`, `commented`, `reset`, `shelved`, `unshelved`, `out_of_service`
-    /// or `in_service`.
+    /// `raised`, `returned`, `withdrawn`, `acknowledged`, `commented`, `reset`, `shelved`, `unshelved`, `out_of_service`,
+    /// `in_service`, `suppressed`, `unsuppressed`, `notified` or `not_notified`.
     event: Value,
     /// Which occurrence: when it was raised.
     raised: Value,

@@ -16,6 +16,7 @@ mod frames;
 mod history;
 mod json;
 mod newcomers;
+mod notify;
 pub(crate) mod orders;
 mod queries;
 mod rules;
@@ -42,6 +43,7 @@ use crate::alarms::Alarms;
 use crate::config::QueryConfig;
 use crate::forwards::Forwards;
 use crate::live::Live;
+use crate::notify::Notifiers;
 use crate::quarantine::FileQuarantine;
 use crate::sources::Sources;
 use crate::vehicles::Vehicles;
@@ -60,6 +62,7 @@ pub(crate) struct App {
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) backtests: backtest::Backtests,
     pub(crate) forwards: Forwards,
+    pub(crate) notifiers: Notifiers,
     pub(crate) quarantine: Arc<FileQuarantine>,
     pub(crate) live: Live,
     pub(crate) fleet: fleet::FleetView,
@@ -122,6 +125,8 @@ const BODY_BYTES_MAX: usize = 1 << 20;
         sources::gateways,
         sources::rejections,
         forwards::forwards,
+        notify::notify,
+        notify::test,
         sql::sql,
         queries::queries,
         queries::cancel,
@@ -167,6 +172,8 @@ pub(crate) fn router(app: Arc<App>, loopback_only: bool) -> Router {
         .route("/api/v1/gateways", get(sources::gateways))
         .route("/api/v1/rejections", get(sources::rejections))
         .route("/api/v1/forwards", get(forwards::forwards))
+        .route("/api/v1/notify", get(notify::notify))
+        .route("/api/v1/notify/{name}/test", post(notify::test))
         .route("/api/v1/sql", post(sql::sql))
         .route("/api/v1/queries", get(queries::queries))
         .route("/api/v1/queries/{id}", delete(queries::cancel))

@@ -51,6 +51,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         stats: app.store.stats(),
         sources: app.sources.reports(),
         forwards: app.forwards.reports(),
+        notified: app.notifiers.reports(),
         watchers: app.live.watchers(),
         resident_bytes: own::resident_bytes(),
     };
