@@ -238,6 +238,27 @@ fn an_escalation_waits_for_somebody_to_acknowledge() {
     served.stop();
 }
 
+#[test]
+fn what_nobody_takes_in_time_is_given_up_and_that_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let notify = format!(
+        "[[notify]]\nname = \"nobody\"\ngive_up_secs = 3\n[notify.webhook]\nurl = \"http://{}/\"\n",
+        free_address()
+    );
+    let (address, served) = house(folder.path(), &notify);
+    raise(address);
+    let query = "SELECT alarm_by, alarm_comment FROM alarm WHERE alarm_event = 'not_notified' ORDER BY received";
+    let kept = wait_for("two records", || Some(http::sql(served.address(), query)).filter(|kept| kept.len() == 2));
+    assert_eq!(kept[0][0], "nobody");
+    let reason = kept[0][1].as_str().unwrap();
+    assert!(reason.starts_with("too late after ") && reason.contains("no connection: "), "{reason}");
+    let state = target(&served);
+    assert!(state["given_up"] == 2 && state["failures"].as_u64() >= Some(2), "{state}");
+    let (status, answer) = http::post(served.address(), "/api/v1/notify/nobody/test", &json!({}));
+    assert_eq!((status, &answer["code"]), (503, &json!("not_taken")), "{answer}");
+    served.stop();
+}
+
 /// Says seconds until `death`, from `second` on; what was not answered is said again.
 fn drive(address: SocketAddr, mut second: u32, death: Instant) -> u32 {
     let mut vehicle = None;
