@@ -2,7 +2,7 @@
 
 usage: notify.py webhook PORT LOG FAILURES SECRET [CERTIFICATE]   Python's http.server; fails so often at first
        notify.py smtp PORT LOG CERTIFICATE                        aiosmtpd with STARTTLS; Python's email reads the mails
-       notify.py broker PORT                                      amqtt
+       notify.py broker PORT TLS_PORT CERTIFICATE                 amqtt
        notify.py subscriber PORT LOG                              paho
 Each appends a line of JSON to LOG for all that it was told.
 """
@@ -84,7 +84,10 @@ def broker():
     from amqtt.broker import Broker
 
     async def run():
-        listeners = {"default": {"type": "tcp", "bind": f"127.0.0.1:{PORT}"}}
+        listeners = {
+            "default": {"type": "tcp", "bind": f"127.0.0.1:{PORT}"},
+            "encrypted": {"bind": f"127.0.0.1:{sys.argv[3]}", "ssl": True, "certfile": sys.argv[4], "keyfile": sys.argv[4]},
+        }
         await Broker({"listeners": listeners}).start()
         await asyncio.Event().wait()
 

@@ -189,18 +189,20 @@ fn a_mail_under_starttls_is_read_as_it_was_meant() {
 }
 
 #[test]
-fn a_broker_passes_on_what_it_is_told() {
+fn a_broker_passes_on_what_it_is_told_encrypted() {
     if !has("amqtt, paho.mqtt.client") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (broker, log) = (free_address(), folder.path().join("mqtt.log"));
-    let port = broker.port().to_string();
-    let _broker = peer(&["broker", &port]);
+    let Some(own) = certificate(folder.path()) else { return };
+    let log = folder.path().join("mqtt.log");
+    let [port, encrypted] = [free_address(), free_address()].map(|address| address.port().to_string());
+    let _broker = peer(&["broker", &port, &encrypted, own.to_str().unwrap()]);
     let _subscriber = peer(&["subscriber", &port, log.to_str().unwrap()]);
     wait_told(&log, 1);
     let notify = format!(
-        "[[notify]]\nname = \"bus\"\nevents = [\"raised\"]\n[notify.mqtt]\nhost = \"127.0.0.1\"\nport = {port}\n\
+        "[[notify]]\nname = \"bus\"\nca_file = \"own.pem\"\nevents = [\"raised\"]\n[notify.mqtt]\nhost = \"127.0.0.1\"\n\
+         port = {encrypted}\ntls = true\n\
          topic = \"plant/{{priority}}/{{asset}}/{{rule}}/{{event}}\"\n"
     );
     let (address, served) = house(folder.path(), &notify);
