@@ -120,11 +120,8 @@ impl Server {
         let flight_sql_address = flight_sql.as_ref().map(|flight_sql| flight_sql.address);
         let store = Arc::new(open(&config, data.clone()).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let quarantine = Arc::new(FileQuarantine::new(
-            data.join("quarantine"),
-            config.store.quarantine_bytes_max,
-            Arc::clone(&clock),
-        ));
+        let bytes_max = config.store.quarantine_bytes_max;
+        let quarantine = Arc::new(FileQuarantine::new(data.join("quarantine"), bytes_max, Arc::clone(&clock)));
         let stop = CancellationToken::new();
         let (live, follower) = (Live::new(), Arc::<Follower>::default());
         let ingest: Arc<dyn Ingest> = Arc::new(StoreIngest(Arc::clone(&store)));

@@ -189,18 +189,20 @@ fn a_mail_under_starttls_is_read_as_it_was_meant() {
 }
 
 #[test]
-fn a_broker_passes_on_what_it_is_told() {
+fn a_broker_passes_on_what_it_is_told_encrypted() {
     if !has("amqtt, paho.mqtt.client") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (broker, log) = (free_address(), folder.path().join("mqtt.log"));
-    let port = broker.port().to_string();
-    let _broker = peer(&["broker", &port]);
+    let Some(own) = certificate(folder.path()) else { return };
+    let log = folder.path().join("mqtt.log");
+    let [port, encrypted] = [free_address(), free_address()].map(|address| address.port().to_string());
+    let _broker = peer(&["broker", &port, &encrypted, own.to_str().unwrap()]);
     let _subscriber = peer(&["subscriber", &port, log.to_str().unwrap()]);
     wait_told(&log, 1);
     let notify = format!(
-        "[[notify]]\nname = \"bus\"\nevents = [\"raised\"]\n[notify.mqtt]\nhost = \"127.0.0.1\"\nport = {port}\n\
+        "[[notify]]\nname = \"bus\"\nca_file = \"own.pem\"\nevents = [\"raised\"]\n[notify.mqtt]\nhost = \"127.0.0.1\"\n\
+         port = {encrypted}\ntls = true\n\
          topic = \"plant/{{priority}}/{{asset}}/{{rule}}/{{event}}\"\n"
     );
     let (address, served) = house(folder.path(), &notify);
@@ -235,6 +237,27 @@ fn an_escalation_waits_for_somebody_to_acknowledge() {
         (&last["target"], &entry["rule"], &entry["event"]),
         (&json!("boss"), &json!("unseen"), &json!("raised"))
     );
+    served.stop();
+}
+
+#[test]
+fn what_nobody_takes_in_time_is_given_up_and_that_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let notify = format!(
+        "[[notify]]\nname = \"nobody\"\ngive_up_secs = 3\n[notify.webhook]\nurl = \"http://{}/\"\n",
+        free_address()
+    );
+    let (address, served) = house(folder.path(), &notify);
+    raise(address);
+    let query = "SELECT alarm_by, alarm_comment FROM alarm WHERE alarm_event = 'not_notified' ORDER BY received";
+    let kept = wait_for("two records", || Some(http::sql(served.address(), query)).filter(|kept| kept.len() == 2));
+    assert_eq!(kept[0][0], "nobody");
+    let reason = kept[0][1].as_str().unwrap();
+    assert!(reason.starts_with("too late after ") && reason.contains("no connection: "), "{reason}");
+    let state = target(&served);
+    assert!(state["given_up"] == 2 && state["failures"].as_u64() >= Some(2), "{state}");
+    let (status, answer) = http::post(served.address(), "/api/v1/notify/nobody/test", &json!({}));
+    assert_eq!((status, &answer["code"]), (503, &json!("not_taken")), "{answer}");
     served.stop();
 }
 

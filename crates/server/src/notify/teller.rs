@@ -15,7 +15,7 @@ use super::message::Message;
 use super::pace::{Pace, Turn};
 use super::place::{Key, Place};
 use super::target::{Failure, Target};
-use super::waiting::{ENTRIES_MAX, Reader, SETTLED_AFTER};
+use super::waiting::{Reader, SETTLED_AFTER};
 
 /// How often it is looked for something to tell.
 const TICK: Duration = Duration::from_millis(500);
@@ -168,26 +168,22 @@ impl Teller {
     async fn next(&self, place: &mut Place, pace: &mut Pace) -> Message {
         let mut kept = Instant::now();
         loop {
-            let entries_max = match pace.turn(Instant::now()) {
-                Turn::One => 1,
-                Turn::Rest => ENTRIES_MAX,
-                Turn::Wait(until) => {
-                    tokio::time::sleep_until(until).await;
-                    continue;
-                }
-            };
-            match self.reader.waiting(&place.behind, entries_max).await {
+            let turn = pace.turn(Instant::now());
+            if let Turn::Wait(until) = turn {
+                tokio::time::sleep_until(until).await;
+                continue;
+            }
+            match self.reader.waiting(&place.behind).await {
                 Ok(mut waiting) => {
                     place.behind = waiting.behind;
                     let (target, now) = (self.reader.target.as_str(), self.reader.alarms.now());
                     let is_late = |received: &str| received.parse().is_ok_and(|received| self.is_too_old(received));
                     if waiting.entries.first().is_some_and(|(_, entry)| is_late(&entry.received)) {
                         // What is too late is given up together.
-                        if let Ok(more) = self.reader.waiting(&place.behind, ENTRIES_MAX).await {
-                            waiting.entries = more.entries;
-                        }
                         let late = waiting.entries.iter().take_while(|(_, entry)| is_late(&entry.received));
                         waiting.entries.truncate(late.count().max(1));
+                    } else if turn == Turn::One && !waiting.is_full {
+                        waiting.entries.truncate(1);
                     }
                     if let Some((last, _)) = waiting.entries.last() {
                         place.behind = last.clone();

@@ -15,7 +15,7 @@ use crate::alarms::{Alarms, NAME};
 /// About as many rows are read at once.
 const SPAN_ROWS: u64 = 5_000;
 /// What one message tells at most.
-pub(crate) const ENTRIES_MAX: usize = 500;
+const ENTRIES_MAX: usize = 500;
 /// As bytes.
 const BYTES_MAX: usize = 1 << 20;
 /// A record counts when the alarm is known to be as it says; this long after it was kept at the latest.
@@ -26,6 +26,8 @@ pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(10);
 pub(crate) struct Waiting {
     /// What is to be told, in order, with where each stands.
     pub(crate) entries: Vec<(Key, Entry)>,
+    /// Whether they fill a message.
+    pub(crate) is_full: bool,
     /// What is before that is not told.
     pub(crate) behind: Key,
 }
@@ -39,12 +41,12 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// The first records that are told, at most `entries_max`, of those behind `behind`.
+    /// The first records that are told of those behind `behind`, as many as one message can tell.
     ///
     /// # Errors
     /// When what is kept does not read.
-    pub(crate) async fn waiting(&self, behind: &Key, entries_max: usize) -> Result<Waiting, String> {
-        let mut found = Waiting { entries: Vec::new(), behind: behind.clone() };
+    pub(crate) async fn waiting(&self, behind: &Key) -> Result<Waiting, String> {
+        let mut found = Waiting { entries: Vec::new(), is_full: false, behind: behind.clone() };
         let mut bytes = 0;
         let after = i64::try_from(self.selection.after.as_nanos()).unwrap_or(i64::MAX);
         let now = self.alarms.now();
@@ -77,10 +79,12 @@ impl Reader {
                     Some(entry) => {
                         bytes += entry.bytes();
                         if !found.entries.is_empty() && bytes > BYTES_MAX {
+                            found.is_full = true;
                             return Ok(found);
                         }
                         found.entries.push((key, entry));
-                        if found.entries.len() >= entries_max {
+                        if found.entries.len() >= ENTRIES_MAX {
+                            found.is_full = true;
                             return Ok(found);
                         }
                     }
