@@ -91,6 +91,22 @@ fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
         Op::IsLessOrEqual(a, b) => compare(*a, *b, |a, b| a <= b),
         Op::IsEqual(a, b) => compare(*a, *b, |a, b| a == b),
         Op::IsOneOf { signal, words } => Outcomes::Truths(input.is_one_of(*signal, words)),
+        Op::Word(signal) => Outcomes::Numbers(input.words(*signal)),
+        Op::Together(of) => {
+            let together = |row: usize| together(of.iter().map(|step| numbers(done, *step)[row]));
+            Outcomes::Numbers((0..rows).map(together).collect())
+        }
+        Op::Floor(of) => each(*of, &f64::floor),
+        Op::And(..) | Op::Or(..) | Op::Not(_) | Op::Choice(..) | Op::IsKnown(_) | Op::Bit { .. } => {
+            decided(op, rows, done)
+        }
+        _ => of_lists(op, input, done),
+    }
+}
+
+/// What a step about conditions comes to.
+fn decided(op: &Op, rows: usize, done: &[Outcomes]) -> Outcomes {
+    match op {
         Op::And(a, b) => both(truths(done, *a), truths(done, *b), false),
         Op::Or(a, b) => both(truths(done, *a), truths(done, *b), true),
         Op::Not(a) => Outcomes::Truths(truths(done, *a).iter().map(|a| a.map(|a| !a)).collect()),
@@ -113,12 +129,14 @@ fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
             let set = |number: &f64| (!number.is_nan()).then(|| (*number as i64 >> bit) & 1 == 1);
             Outcomes::Truths(numbers(done, *of).iter().map(set).collect())
         }
-        Op::Word(signal) => Outcomes::Numbers(input.words(*signal)),
-        Op::Together(of) => {
-            let together = |row: usize| together(of.iter().map(|step| numbers(done, *step)[row]));
-            Outcomes::Numbers((0..rows).map(together).collect())
-        }
-        Op::Floor(of) => each(*of, &f64::floor),
+        _ => Outcomes::Truths(vec![None; rows]),
+    }
+}
+
+/// What a step about lists comes to.
+fn of_lists(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
+    let rows = input.len();
+    match op {
         Op::Elements(signal) => Outcomes::Lists(input.lists(*signal)),
         Op::OfList { of, what } => Outcomes::Numbers(lists(done, *of).rows().map(|row| of_list(row, *what)).collect()),
         Op::MeanDuring { episodes, back, is_list } => {
@@ -139,15 +157,8 @@ fn computed(op: &Op, input: &Input<'_>, done: &[Outcomes]) -> Outcomes {
             };
             Outcomes::Numbers(lists(done, *of).rows().zip(numbers(done, *place)).map(at).collect())
         }
-        Op::Previous(_)
-        | Op::Rate(_)
-        | Op::OverTime { .. }
-        | Op::Lasts(_)
-        | Op::Episodes { .. }
-        | Op::Correlation { .. }
-        | Op::Unchanged(_)
-        | Op::Usual { .. }
-        | Op::Siblings(_) => Outcomes::Numbers(vec![f64::NAN; rows]),
+        // What depends on the past is another module's.
+        _ => Outcomes::Numbers(vec![f64::NAN; rows]),
     }
 }
 

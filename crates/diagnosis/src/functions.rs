@@ -51,18 +51,10 @@ impl Reader<'_> {
                 let described = rest.first().map(text).transpose()?.unwrap_or_else(|| "*".to_owned());
                 self.by_meaning(part.id, &text(meaning)?, &described)
             }
-            ("siblings", [a]) => {
-                let (of, unit) = self.number(a)?;
-                Ok(Meant { step: self.add(Op::Siblings(of)), kind: Kind::List(unit) })
-            }
             ("only", [a, condition]) => {
                 let ((of, unit), condition) = (self.number(a)?, self.condition(condition)?);
                 let unknown = self.add(Op::Number(Bits::of(f64::NAN)));
                 Ok(Meant { step: self.add(Op::Choice(condition, of, unknown)), kind: Kind::Number(unit) })
-            }
-            ("unchanged", [a]) => {
-                let of = self.circumstance(a)?;
-                Ok(Meant { step: self.add(Op::Unchanged(of)), kind: Kind::Number(Some(Unit::second())) })
             }
             ("bit", [a, bit]) => {
                 let (of, _) = self.number(a)?;
@@ -80,15 +72,22 @@ impl Reader<'_> {
                 let (place, _) = self.number(place)?;
                 Ok(Meant { step: self.add(Op::At(list.step, place)), kind: Kind::Number(list.unit) })
             }
-            ("min" | "max", [a, rest @ ..]) if !rest.is_empty() => {
-                let mut all = self.number(a)?;
-                for one in rest {
-                    let one = self.number(one)?;
-                    let (a, b, unit) = self.in_one_unit(part.id, all, one)?;
-                    let op = if name == "min" { Op::Lesser(a, b) } else { Op::Greater(a, b) };
-                    all = (self.add(op), unit);
-                }
-                Ok(Meant { step: all.0, kind: Kind::Number(all.1) })
+            ("min" | "max", [a, rest @ ..]) if !rest.is_empty() => self.of_several(part, name, a, rest),
+            _ => self.of_past(part, name, arguments),
+        }
+    }
+
+    /// What a function comes to that depends on what was before, or on others.
+    fn of_past(&mut self, part: &IdedExpr, name: &str, arguments: &[IdedExpr]) -> Outcome<Meant> {
+        let wrong = |problem: String| Mistake { part: part.id, problem };
+        match (name, arguments) {
+            ("siblings", [a]) => {
+                let (of, unit) = self.number(a)?;
+                Ok(Meant { step: self.add(Op::Siblings(of)), kind: Kind::List(unit) })
+            }
+            ("unchanged", [a]) => {
+                let of = self.circumstance(a)?;
+                Ok(Meant { step: self.add(Op::Unchanged(of)), kind: Kind::Number(Some(Unit::second())) })
             }
             ("previous", [a]) => {
                 let (of, unit) = self.number(a)?;
@@ -120,13 +119,25 @@ impl Reader<'_> {
                 Ok(Meant { step, kind: Kind::List(Some(Unit::one())) })
             }
             _ => Err(wrong(format!(
-                "`{name}` of {} is not known: expected unit, to, the, abs, floor, is_known, only, siblings, unchanged, bit, min, max, mean, median, spread, size, second_min, \
-                 second_max, argmin, argmax, at, previous, rate, lasts, mean_over, min_over, max_over, change_over, slope_over, \
+                "`{name}` of {} is not known: expected unit, to, the, abs, floor, is_known, only, siblings, unchanged, bit, min, max, \
+                 mean, median, spread, size, second_min, second_max, argmin, argmax, at, previous, rate, lasts, mean_over, min_over, max_over, change_over, slope_over, \
                  times_over, mean_during, correlation_over, usual, usual_spread, usual_count, so_far, last, last_usual, last_spread or \
                  last_count",
                 arguments.len()
             ))),
         }
+    }
+
+    /// The least or the greatest of several numbers.
+    fn of_several(&mut self, part: &IdedExpr, name: &str, a: &IdedExpr, rest: &[IdedExpr]) -> Outcome<Meant> {
+        let mut all = self.number(a)?;
+        for one in rest {
+            let one = self.number(one)?;
+            let (a, b, unit) = self.in_one_unit(part.id, all, one)?;
+            let op = if name == "min" { Op::Lesser(a, b) } else { Op::Greater(a, b) };
+            all = (self.add(op), unit);
+        }
+        Ok(Meant { step: all.0, kind: Kind::Number(all.1) })
     }
 
     fn list(&mut self, part: &IdedExpr, name: &str, list: &IdedExpr) -> Outcome<Quantity> {

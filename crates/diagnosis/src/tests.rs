@@ -645,7 +645,7 @@ fn a_case_holds_or_tells_what_is_found_instead() {
             ("70s 95", "70 95", "expected `90s` or"),
             ("70s 95", "70s fast", "speed: expected a number or `-`, got `fast`"),
             ("raised 60s", "raised", "expected such as \"raised 90s\", got `raised`"),
-            ("title", "titel", "unknown field `titel`"),
+            ("title", "headline", "unknown field `headline`"),
         ] {
             assert!(text.contains(from), "{from}");
             let error = hold(&text.replace(from, to)).unwrap_err().to_string();

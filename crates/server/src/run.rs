@@ -140,16 +140,13 @@ impl Server {
         let link = |name| Link::new(name, Arc::clone(&ingest), Arc::clone(&keeper), Arc::clone(&clock), stop.clone());
         let vehicles = Vehicles::new(data.join("accepted"), link(gateway_gbt32960::ORDER_PROFILE));
         let mut sources = Sources::start(&config.gateways, &store, &ingest, &keeper, &clock, &vehicles, &stop);
-        let [lines, samples] = [receive::LINE_PROTOCOL, receive::REMOTE_WRITE].map(|name| {
-            let link = link(name);
-            sources.wait(name, link.clone());
-            link
-        });
+        let [lines, samples] = [receive::LINE_PROTOCOL, receive::REMOTE_WRITE].map(|name| (name, link(name)));
+        [&lines, &samples].into_iter().for_each(|(name, link)| sources.wait(name, link.clone()));
         let alarms = Alarms::open(&config.diagnosis, link(alarms::NAME), &data).map_err(ServeError::Rules)?;
         tasks.push(tokio::spawn(Arc::clone(&alarms).run(Arc::clone(&store), stop.clone())));
         let notifiers = Notifiers::start(&config.notify, &alarms, &store, &data, &stop);
         let forwards = Forwards::start(&config.forwards, &store, &data, &clock, &stop);
-        let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines, samples);
+        let receivers = Receivers::new(&config.write, &store, Arc::clone(&ingest), lines.1, samples.1);
         let app = Arc::new(App {
             engine: Arc::new(engine(&config, &data).await?),
             questions: Arc::new(Semaphore::new(config.query.concurrent_max)),
