@@ -48,7 +48,7 @@ def value(connection, sql):
 
 def questions(connection):
     rows = table(connection, """SELECT asset, signal, time, value, text FROM observations
-        WHERE asset = 'machine/lathe-9' ORDER BY time, signal""").to_pylist()
+        WHERE asset = 'machine/lathe-9' AND signal NOT LIKE 'alarm%' ORDER BY time, signal""").to_pylist()
     same([(row["signal"], row["time"].to_pydatetime() if hasattr(row["time"], "to_pydatetime") else row["time"],
            row["value"], row["text"]) for row in rows], [
         ("execution", START, None, "ACTIVE"),

@@ -91,7 +91,7 @@ fn psql_asks_and_is_answered() {
     check(at, "SELECT 1; SELECT 'a' AS a", "1\na");
     check(
         at,
-        "SELECT asset, signal, time, value, text FROM observations WHERE asset = 'machine/lathe-9' \
+        "SELECT asset, signal, time, value, text FROM observations WHERE asset = 'machine/lathe-9' AND signal NOT LIKE 'alarm%' \
          ORDER BY time, signal",
         "machine/lathe-9|execution|2026-01-01 00:00:00+00||ACTIVE\n\
          machine/lathe-9|load|2026-01-01 00:00:00+00|12.5|\n\

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use model::Timestamp;
-use sim::{Machine, MachineType, Plant, PlantOptions};
+use sim::{Machine, MachineType, Plant, PlantOptions, ProcessFaultKind};
 
 use crate::shdr::{self, Said, check_lines, data_items};
 
@@ -308,4 +308,35 @@ fn device_models_are_valid_against_the_official_schemas() {
         let output = xmllint.wait_with_output().unwrap();
         assert!(output.status.success(), "{}: {}", machine.name(), String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn a_tool_that_is_missing_or_broken_cuts_nothing_and_it_is_known_when() {
+    let options =
+        PlantOptions { history: Duration::ZERO, missing: 200.0, breakages: 100.0, ..PlantOptions::new(3, start()) };
+    let mut machine = Plant::new(&options).into_machines().remove(0);
+    let text = lines(&mut machine, after_start_ms(8 * 3_600_000));
+    let loads: Vec<(Timestamp, f64)> = text
+        .lines()
+        .filter_map(|line| {
+            let (time, rest) = line.split_once('|')?;
+            let load = rest.split_once("s1_load|")?.1.split('|').next()?;
+            Some((time.parse().ok()?, load.parse().ok()?))
+        })
+        .collect();
+    let mean = |from: Timestamp, to: Timestamp| {
+        let within: Vec<f64> =
+            loads.iter().filter(|(time, _)| *time >= from && *time <= to).map(|(_, load)| *load).collect();
+        within.iter().sum::<f64>() / within.len() as f64
+    };
+    let faults = machine.process_faults();
+    let missing = faults.iter().filter(|fault| fault.kind == ProcessFaultKind::Missing && fault.to.is_some());
+    let of_missing: Vec<f64> = missing.filter_map(|fault| Some(mean(fault.from, fault.to?))).collect();
+    assert!(of_missing.len() > 3 && of_missing.iter().all(|load| *load < 15.0), "{of_missing:?}");
+    assert!(faults.iter().any(|fault| fault.kind == ProcessFaultKind::Breakage && fault.tool > 0));
+    let overall = mean(start(), machine.now());
+    assert!(overall > 15.0 || of_missing.iter().all(|load| *load < overall), "{overall} {of_missing:?}");
+    let mut sound = plant(3, 0).remove(0);
+    lines(&mut sound, after_start_ms(8 * 3_600_000));
+    assert!(sound.process_faults().iter().all(|fault| fault.kind == ProcessFaultKind::Wear));
 }
