@@ -14,6 +14,7 @@ use super::App;
 use super::error::ApiError;
 use super::json;
 use super::observation::ObservationJson;
+use crate::alarms;
 
 /// Observations of one page of latest values: as many, and those of the last asset.
 const CURRENT_MAX: usize = 50_000;
@@ -47,7 +48,9 @@ pub(crate) async fn assets(State(app): State<Arc<App>>, RawQuery(query): RawQuer
         let is_wanted = |asset: &&AssetId| kinds.is_empty() || kinds.contains(&asset.kind());
         table.assets.iter().filter(is_wanted).map(asset).collect::<Vec<_>>()
     };
-    Ok(Json(Assets { assets: snapshot.tables.iter().flat_map(of_table).collect() }))
+    // What became of alarms is kept under the names of those that they are about, who do not say it.
+    let tables = snapshot.tables.iter().filter(|table| table.profile.id() != alarms::NAME);
+    Ok(Json(Assets { assets: tables.flat_map(of_table).collect() }))
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
