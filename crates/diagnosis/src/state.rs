@@ -29,7 +29,7 @@ pub(crate) struct Remembered {
     assets: Vec<Asset>,
     /// What each signal said last, of rows that say only what changes.
     last: BTreeMap<String, Vec<(AssetNumber, Last)>>,
-    /// What steps remember, by their meaning.
+    /// What steps remember, by the assets that their rules are about, since siblings are among these, and by their meaning.
     steps: BTreeMap<String, Vec<(AssetNumber, Memory)>>,
     rules: BTreeMap<String, OfRule>,
     late: u64,
@@ -67,6 +67,11 @@ fn condition(rule: &Rule) -> String {
     format!("{} {:?} {:?} {clear:?} {delays:?} {:?} {lets:?}", rule.version, rule.assets, rule.when.text, rule.profile)
 }
 
+/// What the memory of a step is called.
+fn kept_as(pattern: &str, steps: &Steps, step: usize, profile: &Profile) -> String {
+    format!("{pattern} {}", steps.meaning(step as Step, profile))
+}
+
 impl Remembered {
     /// What is to be remembered.
     pub(crate) fn new(profile: &Profile, heard: &Heard, groups: &[Group]) -> Self {
@@ -83,13 +88,11 @@ impl Remembered {
             let remembering = group.steps.ops().iter().enumerate().filter(|(_, op)| op.has_memory());
             for (step, _) in remembering {
                 let remembered = group.memories.of_step(step).map(|(asset, memory)| (asset, memory.clone()));
-                steps.entry(group.steps.meaning(step as Step, profile)).or_default().extend(remembered);
+                steps.insert(kept_as(&group.pattern, &group.steps, step, profile), remembered.collect());
             }
         }
         for remembered in steps.values_mut() {
-            // What two groups remember of an asset is the same.
             remembered.sort_by_key(|(asset, _)| *asset);
-            remembered.dedup_by_key(|(asset, _)| *asset);
         }
         let phases = groups.iter().flat_map(|group| group.made.iter().map(|made| &*made.rule).zip(&group.phases));
         let of_rule = |(rule, phases): (&Rule, &HashMap<AssetNumber, Phase>)| {
@@ -137,14 +140,14 @@ impl Remembered {
         heard
     }
 
-    /// What `steps` remember.
-    pub(crate) fn memories(&self, steps: &Steps, profile: &Profile) -> Memories {
+    /// What `steps` of rules about the assets `pattern` remember.
+    pub(crate) fn memories(&self, pattern: &str, steps: &Steps, profile: &Profile) -> Memories {
         let mut memories = Memories::of(steps);
         for (step, op) in steps.ops().iter().enumerate() {
             if !op.has_memory() {
                 continue;
             }
-            for (asset, memory) in self.steps.get(&steps.meaning(step as Step, profile)).into_iter().flatten() {
+            for (asset, memory) in self.steps.get(&kept_as(pattern, steps, step, profile)).into_iter().flatten() {
                 memories.set(*asset, step, memory.clone());
             }
         }

@@ -206,6 +206,7 @@ impl Steps {
         for op in self.ops.drain(count..) {
             self.places.remove(&op);
         }
+        self.back.retain(|step, _| (*step as usize) < count);
     }
 
     /// What the step at `place` means, in words that mean the same wherever the steps of `profile` stand.

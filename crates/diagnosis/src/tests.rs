@@ -619,6 +619,26 @@ fn a_van_is_compared_with_the_others() {
 }
 
 #[test]
+fn siblings_are_those_that_a_rule_is_about_also_after_a_restart() {
+    let about = |id: &str, assets: &str| {
+        rule_text(id, "median(siblings(speed)) - speed > 30", &format!("assets = \"{assets}\""))
+    };
+    let text = about("line", "vehicle/V*") + &about("all", "*");
+    let said = |second: i64| [1, 2].map(|van| Said(van, second, Some(if van == 2 { 400 } else { 800 }), vec![]));
+    let mut whole = Engine::new(rules(&text));
+    let mut batch = frames(&[1, 2].map(|van| Said(van, 0, Some(400), vec![])));
+    let Rows::Frames(rows) = &mut batch.rows else { panic!("frames") };
+    // A van of another line, as slow as the one that is to be found.
+    rows.assets[0] = "vehicle/W1".parse().unwrap();
+    whole.take(&batch);
+    let mut again = Engine::new(rules(&text));
+    again.go_on(written_and_read(&whole.state()));
+    let found: Vec<String> = again.take(&frames(&said(1))).iter().map(told).collect();
+    assert_eq!(found, ["+line vehicle/V2 1"]);
+    assert_eq!(whole.take(&frames(&said(1))).iter().map(told).collect::<Vec<_>>(), found);
+}
+
+#[test]
 fn a_case_holds_or_tells_what_is_found_instead() {
     let rule = &rules(&rule_text(
         "fast",

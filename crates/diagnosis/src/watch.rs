@@ -1,5 +1,5 @@
 //! The rules about one profile, run over its rows. Rules about the same assets share their steps; a rule about few assets costs
-//! nothing where others speak.
+//! nothing where others speak. Must not know how steps are computed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(crate) struct Watched {
 
 /// Rules about the same assets.
 pub(crate) struct Group {
-    pattern: String,
+    pub(crate) pattern: String,
     pub(crate) steps: Steps,
     pub(crate) made: Vec<Made>,
     pub(crate) memories: Memories,
@@ -73,7 +73,7 @@ impl Watched {
         }
         let (mut by_name, mut by_pattern) = (HashMap::new(), Vec::new());
         for (place, group) in (0..).zip(&mut groups) {
-            group.memories = before.memories(&group.steps, profile);
+            group.memories = before.memories(&group.pattern, &group.steps, profile);
             group.phases = group.made.iter().map(|made| before.phases(&made.rule)).collect();
             if group.pattern.contains('*') {
                 by_pattern.push(place);
