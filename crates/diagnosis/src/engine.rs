@@ -1,7 +1,7 @@
 //! Runs rules over rows as they come in, and says when something begins and when it is over. The same rows, received at the same
 //! times, give the same events, however they are handed over: nothing here asks a clock.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -106,8 +106,8 @@ impl fmt::Display for Shown {
 #[derive(Default)]
 pub struct Engine {
     rules: Vec<Arc<Rule>>,
-    /// Profiles that no rule is about.
-    ignored: HashSet<String>,
+    /// Profiles that no rule is about, so that their rows cost nothing.
+    ignored: HashMap<String, Arc<Profile>>,
     profiles: BTreeMap<String, Watched>,
     /// Of profiles that have not been heard of again.
     remembered: BTreeMap<String, Remembered>,
@@ -130,8 +130,8 @@ impl Engine {
     }
 
     /// Whether anything could be said of rows of `profile`.
-    pub fn watches(&self, profile: &Profile) -> bool {
-        self.about(profile.id()).next().is_some() || (self.natives.is_some() && has_conditions(profile))
+    pub fn watches(&mut self, profile: &Arc<Profile>) -> bool {
+        (self.natives.is_some() && has_conditions(profile)) || self.watched(profile).is_some()
     }
 
     /// Goes on where another engine was that had taken the same rows. What its rules knew is known to those of this one that
@@ -212,29 +212,36 @@ impl Engine {
 
     fn hear(&mut self, profile: &Arc<Profile>, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
         let mut events = self.hear_natives(profile, rows, received);
-        if self.ignored.contains(profile.id()) {
-            return events;
+        if let Some(watched) = self.watched(profile) {
+            events.extend(watched.hear(rows, received));
+        }
+        events
+    }
+
+    /// The rules that are about `profile`, if there are any.
+    fn watched(&mut self, profile: &Arc<Profile>) -> Option<&mut Watched> {
+        let is_same = |known: &Arc<Profile>| Arc::ptr_eq(known, profile) || known.signals() == profile.signals();
+        if self.ignored.get(profile.id()).is_some_and(is_same) {
+            return None;
         }
         let is_current = |watched: &Watched| Arc::ptr_eq(&watched.profile, profile);
         if !self.profiles.get(profile.id()).is_some_and(is_current) {
-            let rules: Vec<Arc<Rule>> = self.about(profile.id()).cloned().collect();
-            if rules.is_empty() {
-                self.ignored.insert(profile.id().to_owned());
-                return events;
-            }
             let watched = match self.profiles.remove(profile.id()) {
                 Some(before) if before.profile.signals() == profile.signals() => before.with_profile(profile),
                 before => {
                     let before = before.map(|before| before.state());
                     let before = before.or_else(|| self.remembered.remove(profile.id())).unwrap_or_default();
+                    let rules: Vec<Arc<Rule>> = self.about(profile.id()).cloned().collect();
                     Watched::new(&rules, profile, &before, &mut self.problems)
                 }
             };
+            if watched.is_idle() {
+                self.ignored.insert(profile.id().to_owned(), Arc::clone(profile));
+                return None;
+            }
             self.profiles.insert(profile.id().to_owned(), watched);
         }
-        let watched = self.profiles.get_mut(profile.id());
-        events.extend(watched.map(|watched| watched.hear(rows, received)).unwrap_or_default());
-        events
+        self.profiles.get_mut(profile.id())
     }
 
     fn hear_natives(&mut self, profile: &Profile, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {

@@ -32,9 +32,7 @@ pub(crate) struct Made {
 
 /// What is wrong with `rules`, as far as they are about `profile`.
 pub fn check<'a>(rules: impl IntoIterator<Item = &'a Rule>, profile: &Profile) -> Vec<RuleError> {
-    let mut steps = Steps::default();
-    let about = rules.into_iter().filter(|rule| matches(&rule.profile, profile.id()));
-    about.filter_map(|rule| made(&Arc::new(rule.clone()), profile, &mut steps).err()).collect()
+    rules.into_iter().filter_map(|rule| fits(rule, profile).err()).collect()
 }
 
 /// Whether `profile` has what `rule` speaks of.

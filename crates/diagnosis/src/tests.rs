@@ -683,8 +683,16 @@ fn a_rule_about_any_profile_is_about_those_that_have_its_signals() {
     assert_eq!(fits(&rule("load > 1"), &profile), Ok(false));
     assert!(fits(&rule("speed > soc"), &profile).unwrap_err().to_string().contains("measure different things"));
     let mut engine = Engine::new([rule("the(\"test:speed\") > 90"), rule("load > 1")]);
+    assert!(engine.watches(&profile));
     assert_eq!(engine.take(&frames(&[speed(1, 901)])).len(), 1);
     assert_eq!(engine.problems(), []);
+    // A profile without its signals costs nothing, until it gets them.
+    let mut engine = Engine::new([rule("load > 1")]);
+    assert!(!engine.watches(&profile));
+    assert_eq!(engine.take(&frames(&[speed(1, 901)])), []);
+    let load = Signal::new("load", "test:load", ValueKind::Integer);
+    let more: Vec<Signal> = profile.signals().iter().cloned().chain([load]).collect();
+    assert!(engine.watches(&Arc::new(Profile::new("van", Shape::Frames, more).unwrap())));
 }
 
 #[test]

@@ -93,6 +93,11 @@ impl Watched {
         Self { profile: Arc::clone(profile), signals, groups, by_name, by_pattern, of_assets, heard }
     }
 
+    /// Whether no rule fits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.groups.iter().all(|group| group.made.is_empty())
+    }
+
     /// The same under `profile`, which has the same signals.
     pub(crate) fn with_profile(self, profile: &Arc<Profile>) -> Self {
         Self { profile: Arc::clone(profile), ..self }

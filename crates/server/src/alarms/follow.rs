@@ -7,7 +7,7 @@ use std::time::Duration;
 use diagnosis::{Alarm, Engine, Record};
 use gateway::IngestError;
 use model::{AssetId, Batch, Timestamp};
-use store::{Snapshot, Store};
+use store::{Snapshot, Store, TableSnapshot};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -253,9 +253,9 @@ fn see(
     after: Timestamp,
     until: Timestamp,
 ) -> Result<(Seen, Timestamp), String> {
-    let tables = snapshot.tables.iter();
-    let tables = tables.filter(|table| table.profile.id() == NAME || engine.watches(&table.profile));
-    let until = span(&tables, after, until, SPAN_ROWS);
+    let is_wanted = |table: &&TableSnapshot| table.profile.id() == NAME || engine.watches(&table.profile);
+    let tables: Vec<&TableSnapshot> = snapshot.tables.iter().filter(is_wanted).collect();
+    let until = span(&tables.iter().copied(), after, until, SPAN_ROWS);
     // All is read before any of it is looked at: what fails is tried again as a whole.
     let mut seen = Seen::default();
     let mut parts = Vec::new();
