@@ -246,8 +246,9 @@ impl Alarm {
         let is_this = record.raised.nanos() == self.raised;
         match &record.happened {
             Happened::Raised(said) => {
-                // It is known already.
-                if self.times > 0 && record.time.nanos() <= self.raised {
+                // It is known already, or was found in what came late, while something newer is known.
+                let time = record.time.nanos();
+                if self.times > 0 && (time <= self.raised || self.returned.is_some_and(|returned| time < returned)) {
                     return;
                 }
                 self.said = (**said).clone();

@@ -22,6 +22,8 @@ const BEGIN_SECS: i64 = 1_767_225_600;
 const ASSET: &str = "site/case";
 /// What says that there is no value.
 const NOTHING: &str = "-";
+/// How often the clock ticks.
+const TICK_SECS: u64 = 10;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +34,7 @@ pub struct Case {
     pub rule: String,
     signals: Vec<String>,
     rows: Vec<(Duration, Vec<String>)>,
+    until: Option<Duration>,
     expect: Vec<(String, Duration)>,
     says: Option<String>,
     /// Where it stands.
@@ -104,6 +107,7 @@ struct CaseTable {
     title: String,
     rule: String,
     rows: Spanned<String>,
+    until: Option<String>,
     expect: Vec<String>,
     says: Option<String>,
 }
@@ -140,7 +144,21 @@ pub fn read_cases(file: &str, text: &str) -> Result<Cases, RuleError> {
                 .ok_or_else(|| wrong(begin.clone(), format!("expect: expected such as \"raised 90s\", got `{text}`")))
         });
         let expect = expect.collect::<Result<_, _>>()?;
-        Ok(Case { title: table.title, rule: table.rule.clone(), signals, rows, expect, says: table.says, place: begin })
+        let until = table.until.as_ref().map(|text| {
+            let expected = || wrong(begin.clone(), format!("until: expected a time such as \"30min\", got `{text}`"));
+            duration(text).ok_or_else(expected)
+        });
+        let until = until.transpose()?;
+        Ok(Case {
+            title: table.title,
+            rule: table.rule.clone(),
+            signals,
+            rows,
+            until,
+            expect,
+            says: table.says,
+            place: begin,
+        })
     };
     let profile = |table: Spanned<ProfileTable>| {
         let place = place(table.span().start);
@@ -190,6 +208,11 @@ fn span(text: &str) -> Option<(Duration, Duration, Duration)> {
     Some((duration(from)?, duration(to)?, step))
 }
 
+/// When something is, that comes so long after the beginning.
+fn time(at: Duration) -> Timestamp {
+    Timestamp::from_nanos(BEGIN_SECS * 1_000_000_000 + at.as_nanos() as i64)
+}
+
 impl Case {
     /// Tries whether `rule`, which is about `profile`, finds what is expected.
     ///
@@ -203,7 +226,12 @@ impl Case {
         };
         let batch = self.batch(profile).map_err(wrong)?;
         let mut engine = Engine::new([rule.clone()]);
-        let events = engine.take(&batch);
+        // Each row is received when it is said, and somebody listens until the end.
+        let received = batch.rows.times().to_vec();
+        let end = self.rows.iter().map(|(at, _)| *at).chain(self.until).max().unwrap_or_default();
+        engine.tick((0..=end.as_secs() / TICK_SECS).map(|tick| time(Duration::from_secs(tick * TICK_SECS))));
+        let mut events = engine.replay(&batch.profile, &batch.rows, &received);
+        events.extend(engine.advance());
         if let Some(problem) = engine.problems().first() {
             return Err(problem.clone());
         }
@@ -226,7 +254,6 @@ impl Case {
 
     fn batch(&self, profile: &Arc<Profile>) -> Result<Batch, String> {
         let asset: AssetId = ASSET.parse().expect("it is an asset");
-        let time = |at: &Duration| Timestamp::from_nanos(BEGIN_SECS * 1_000_000_000 + at.as_nanos() as i64);
         let places: Vec<usize> = self
             .signals
             .iter()
@@ -245,7 +272,7 @@ impl Case {
             let frames = Frames {
                 assets: vec![asset],
                 asset: vec![0; self.rows.len()],
-                time: self.rows.iter().map(|(at, _)| time(at)).collect(),
+                time: self.rows.iter().map(|(at, _)| time(*at)).collect(),
                 sequence: vec![0; self.rows.len()],
                 columns,
                 exceptions: Vec::new(),
@@ -260,7 +287,7 @@ impl Case {
                     NOTHING => (Quality::Unavailable, Value::Absent),
                     word => (Quality::Good, value(profile.signal(*place as u16), word)?),
                 };
-                let (signal, time) = (*place as u16, time(at));
+                let (signal, time) = (*place as u16, time(*at));
                 changes.push(asset, Observation { signal, time, sequence: 0, quality, value, statistic: None });
             }
         }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use model::{AssetId, Batch, Profile, Rows, Timestamp, matches};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::input::AssetNumber;
+use crate::clock::Clock;
+use crate::input::{AssetNumber, Received};
 use crate::made::Phase;
 use crate::native::{Natives, has_conditions};
 use crate::rule::{Rule, RuleError, Text};
@@ -113,6 +114,7 @@ pub struct Engine {
     remembered: BTreeMap<String, Remembered>,
     /// By profile; `None` where nobody wants to know what sources say themselves.
     natives: Option<BTreeMap<String, Natives>>,
+    clock: Clock,
     problems: Vec<RuleError>,
 }
 
@@ -137,7 +139,7 @@ impl Engine {
     /// Goes on where another engine was that had taken the same rows. What its rules knew is known to those of this one that
     /// are the same, and what steps remembered to the rules that ask for the same steps.
     pub fn go_on(&mut self, state: State) {
-        self.remembered = state.profiles;
+        (self.remembered, self.clock) = (state.profiles, state.clock);
         if let Some(natives) = &mut self.natives {
             *natives = state.natives;
         }
@@ -147,7 +149,8 @@ impl Engine {
     pub fn state(&self) -> State {
         let watched = self.profiles.iter().map(|(profile, watched)| (profile.clone(), watched.state()));
         let remembered = self.remembered.iter().map(|(profile, remembered)| (profile.clone(), remembered.clone()));
-        State { profiles: remembered.chain(watched).collect(), natives: self.natives.clone().unwrap_or_default() }
+        let (profiles, natives) = (remembered.chain(watched).collect(), self.natives.clone().unwrap_or_default());
+        State { profiles, natives, clock: self.clock.clone() }
     }
 
     /// What its rules have raised and not returned: by which rule, of whom, and when.
@@ -166,7 +169,7 @@ impl Engine {
         for (profile, remembered) in &self.remembered {
             let names = remembered.names();
             for rule in self.about(profile) {
-                add(rule, &names, &remembered.phases(rule));
+                remembered.phases(rule).iter().for_each(|phases| add(rule, &names, phases));
             }
         }
         active
@@ -187,14 +190,31 @@ impl Engine {
         &self.problems
     }
 
-    /// Rows that came later than newer ones of their asset, and were not looked at.
+    /// Rows that came later than newer ones of their asset. They are read by themselves, in the order in which they come.
     pub fn late(&self) -> u64 {
         self.profiles.values().map(|watched| watched.heard.late).sum()
     }
 
+    /// Rows that came later than newer ones that were late as well, and were not looked at.
+    pub fn too_late(&self) -> u64 {
+        self.profiles.values().map(|watched| watched.heard.too_late).sum()
+    }
+
+    /// Takes in when something was received that is said all the time: by that clock assets are silent. It may be told before what
+    /// came in between is handed over.
+    pub fn tick(&mut self, received: impl IntoIterator<Item = Timestamp>) {
+        received.into_iter().for_each(|received| self.clock.tick(received));
+    }
+
+    /// What is so by now without anything being said: who is silent, and what of what came late is over. Everything that came in
+    /// until the last tick is to be handed over before.
+    pub fn advance(&mut self) -> Vec<Event> {
+        self.profiles.values_mut().flat_map(|watched| watched.advance(&self.clock)).collect()
+    }
+
     /// What the rules say of the rows of `batch`.
     pub fn take(&mut self, batch: &Batch) -> Vec<Event> {
-        self.hear(&batch.profile, &batch.rows, None)
+        self.hear(&batch.profile, &batch.rows, Received::AtOnce(batch.received))
     }
 
     /// What the rules say of rows that came in before, each at its own of `received`: what they said then.
@@ -202,19 +222,17 @@ impl Engine {
     /// # Panics
     /// When `received` does not speak of every row.
     pub fn replay(&mut self, profile: &Arc<Profile>, rows: &Rows, received: &[Timestamp]) -> Vec<Event> {
-        let count = match rows {
-            Rows::Frames(frames) => frames.len(),
-            Rows::Changes(changes) => changes.len(),
-        };
-        assert_eq!(received.len(), count, "one time for each row");
-        self.hear(profile, rows, Some(received))
+        assert_eq!(received.len(), rows.len(), "one time for each row");
+        self.hear(profile, rows, Received::Each(received))
     }
 
-    fn hear(&mut self, profile: &Arc<Profile>, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
+    fn hear(&mut self, profile: &Arc<Profile>, rows: &Rows, received: Received<'_>) -> Vec<Event> {
         let mut events = self.hear_natives(profile, rows, received);
+        let clock = std::mem::take(&mut self.clock);
         if let Some(watched) = self.watched(profile) {
-            events.extend(watched.hear(rows, received));
+            events.extend(watched.hear(rows, received, &clock));
         }
+        self.clock = clock;
         events
     }
 
@@ -244,7 +262,7 @@ impl Engine {
         self.profiles.get_mut(profile.id())
     }
 
-    fn hear_natives(&mut self, profile: &Profile, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
+    fn hear_natives(&mut self, profile: &Profile, rows: &Rows, received: Received<'_>) -> Vec<Event> {
         match &mut self.natives {
             Some(natives) if has_conditions(profile) => {
                 natives.entry(profile.id().to_owned()).or_default().hear(profile, rows, received)

@@ -18,7 +18,7 @@ pub(crate) enum Outcomes {
     Episodes(Vec<Lists>),
 }
 
-/// Computes all of `steps` for the rows of `input`; those that are late leave no memory.
+/// Computes all of `steps` for the rows of `input`, with what they remember of those before.
 pub(crate) fn evaluate(steps: &Steps, input: &Input<'_>, memories: &mut Memories) -> Vec<Outcomes> {
     let mut done: Vec<Outcomes> = Vec::with_capacity(steps.ops().len());
     for (step, op) in steps.ops().iter().enumerate() {

@@ -8,8 +8,8 @@ use model::{AssetId, Changes, Column, Frames, Profile, Quality, Rows, SignalInde
 use serde::{Deserialize, Serialize};
 
 use crate::fnv::Fnv;
+use crate::heard::{Heard, Turn};
 use crate::lists::Lists;
-use crate::watch::Heard;
 
 /// An asset, by the number that the engine has given it.
 pub(crate) type AssetNumber = u32;
@@ -31,10 +31,12 @@ pub(crate) struct Input<'a> {
     pub(crate) assets: Vec<AssetNumber>,
     /// Of which time each row is.
     pub(crate) times: Vec<Timestamp>,
+    /// When each row came in.
+    pub(crate) received: Vec<Timestamp>,
     /// The rows as they came in; those that came in together by time and asset.
     pub(crate) order: Vec<usize>,
-    /// Whether each row came in after a newer one of its asset.
-    pub(crate) late: Vec<bool>,
+    /// Whose turn it was when each row came.
+    pub(crate) turns: Vec<Turn>,
     /// The place of each row among all that came in with it.
     pub(crate) places: Vec<usize>,
     values: Values<'a>,
@@ -47,43 +49,55 @@ enum Values<'a> {
     Changes(HashMap<SignalIndex, Vec<Last>>),
 }
 
+/// When rows came in.
+#[derive(Clone, Copy)]
+pub(crate) enum Received<'a> {
+    /// All of them then.
+    AtOnce(Timestamp),
+    /// Each at its own time.
+    Each(&'a [Timestamp]),
+}
+
+impl Received<'_> {
+    pub(crate) fn of(self, row: usize) -> Timestamp {
+        match self {
+            Self::AtOnce(received) => received,
+            Self::Each(received) => received[row],
+        }
+    }
+}
+
 /// Rows as they were handed over.
 pub(crate) struct Handed<'a> {
     pub(crate) profile: &'a Profile,
     pub(crate) rows: &'a Rows,
-    /// When each came in; left out, all at once.
-    pub(crate) received: Option<&'a [Timestamp]>,
+    pub(crate) received: Received<'a>,
     /// The numbers of the assets that the rows speak of.
     pub(crate) numbers: Vec<AssetNumber>,
 }
 
 impl<'a> Handed<'a> {
-    /// The rows as steps see them. `last` is what was said of `signals` before, and is brought up to date by what is not older
-    /// than the `newest` that is known of its asset.
+    /// The rows as steps see them. What was said of `signals` before, on time and late, is in `heard`, and is brought up to date.
     pub(crate) fn input(&self, signals: &[SignalIndex], heard: &mut Heard) -> Input<'a> {
-        let mut input = match self.rows {
+        match self.rows {
             Rows::Frames(frames) => {
                 let assets = self.assets(&frames.asset);
                 let order = self.order(&assets, &frames.time, &frames.sequence, &heard.names);
+                let received = (0..frames.len()).map(|row| self.received.of(row)).collect();
                 let values = Values::Frames(frames, None);
-                Input::new(self.profile, assets, frames.time.clone(), order, values)
+                let mut input = Input::new(self.profile, assets, frames.time.clone(), received, order, values);
+                for row in &input.order {
+                    let row = *row;
+                    input.turns[row] = heard.turn(input.assets[row], input.times[row], input.received[row]);
+                }
+                input
             }
             Rows::Changes(changes) => self.of_changes(changes, signals, heard),
-        };
-        for row in &input.order {
-            let newest = &mut heard.newest[input.assets[*row] as usize];
-            input.late[*row] = input.times[*row] < *newest;
-            *newest = (*newest).max(input.times[*row]);
         }
-        input
     }
 
     fn assets(&self, places: &[u16]) -> Vec<AssetNumber> {
         places.iter().map(|place| self.numbers[usize::from(*place)]).collect()
-    }
-
-    fn received(&self, row: usize) -> Timestamp {
-        self.received.map_or(Timestamp::MIN, |received| received[row])
     }
 
     /// The order in which rows count: as they came in; what came in together by time, asset and sequence.
@@ -91,7 +105,7 @@ impl<'a> Handed<'a> {
         let mut order: Vec<usize> = (0..times.len()).collect();
         let name = |row: usize| names[assets[row] as usize].as_str();
         order.sort_by(|one, other| {
-            let key = |row: usize| (self.received(row), times[row]);
+            let key = |row: usize| (self.received.of(row), times[row]);
             let by_asset =
                 || if assets[*one] == assets[*other] { Ordering::Equal } else { name(*one).cmp(name(*other)) };
             let by_sequence = || sequences[*one].cmp(&sequences[*other]);
@@ -102,32 +116,28 @@ impl<'a> Handed<'a> {
 
     /// A row for each time at which something was said.
     fn of_changes(&self, changes: &Changes, signals: &[SignalIndex], heard: &mut Heard) -> Input<'a> {
-        let Heard { last, newest, names, .. } = heard;
         let assets = self.assets(&changes.asset);
-        let order = self.order(&assets, &changes.time, &changes.sequence, names);
+        let order = self.order(&assets, &changes.time, &changes.sequence, &heard.names);
         let mut columns: HashMap<SignalIndex, Vec<Last>> = signals.iter().map(|signal| (*signal, Vec::new())).collect();
-        let mut newest: HashMap<AssetNumber, Timestamp> =
-            self.numbers.iter().map(|asset| (*asset, newest[*asset as usize])).collect();
-        let (mut of_rows, mut times) = (Vec::new(), Vec::new());
-        let key = |row: &usize| (self.received(*row), assets[*row], changes.time[*row]);
+        let (mut of_rows, mut times, mut received, mut turns) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let key = |row: &usize| (self.received.of(*row), assets[*row], changes.time[*row]);
         for together in order.chunk_by(|one, other| key(one) == key(other)) {
-            let (_, asset, time) = key(&together[0]);
-            let newest = newest.entry(asset).or_insert(time);
-            // What is late says nothing of now.
-            for row in together.iter().filter(|_| time >= *newest) {
-                if columns.contains_key(&changes.signal[*row]) {
-                    last.insert((asset, changes.signal[*row]), said(self.profile, changes, *row));
-                }
+            let (came, asset, time) = key(&together[0]);
+            let turn = heard.turn(asset, time, came);
+            for row in together.iter().filter(|row| columns.contains_key(&changes.signal[**row])) {
+                heard.hear(turn, asset, changes.signal[*row], said(self.profile, changes, *row));
             }
-            *newest = (*newest).max(time);
             of_rows.push(asset);
             times.push(time);
+            received.push(came);
+            turns.push(turn);
             for (signal, column) in &mut columns {
-                column.push(last.get(&(asset, *signal)).cloned().unwrap_or_default());
+                column.push(heard.last_said(turn, asset, *signal).cloned().unwrap_or_default());
             }
         }
         let order = (0..times.len()).collect();
-        Input::new(self.profile, of_rows, times, order, Values::Changes(columns))
+        let values = Values::Changes(columns);
+        Input { turns, ..Input::new(self.profile, of_rows, times, received, order, values) }
     }
 }
 
@@ -136,12 +146,13 @@ impl<'a> Input<'a> {
         profile: &'a Profile,
         assets: Vec<AssetNumber>,
         times: Vec<Timestamp>,
+        received: Vec<Timestamp>,
         order: Vec<usize>,
         values: Values<'a>,
     ) -> Self {
         let mut places = vec![0; order.len()];
         order.iter().enumerate().for_each(|(place, row)| places[*row] = place);
-        Self { profile, late: vec![false; assets.len()], assets, times, order, places, values }
+        Self { profile, turns: vec![Turn::OnTime; assets.len()], assets, times, received, order, places, values }
     }
 
     /// Only `rows` of it, which rise.
@@ -163,7 +174,8 @@ impl<'a> Input<'a> {
             profile: self.profile,
             assets: rows.iter().map(|row| self.assets[*row]).collect(),
             times: rows.iter().map(|row| self.times[*row]).collect(),
-            late: rows.iter().map(|row| self.late[*row]).collect(),
+            received: rows.iter().map(|row| self.received[*row]).collect(),
+            turns: rows.iter().map(|row| self.turns[*row]).collect(),
             order,
             places,
             values,

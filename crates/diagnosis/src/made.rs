@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{AssetId, Profile, Timestamp, matches};
 
 use crate::engine::{Event, Shown, What};
-use crate::evaluate::Outcomes;
+use crate::evaluate::{Outcomes, numbers, truths};
 use crate::expression::{Refusal, condition, number};
 use crate::input::{AssetNumber, Input};
 use crate::rule::{Rule, RuleError, Written};
@@ -21,10 +21,13 @@ pub(crate) enum Phase {
     Active { raised: Timestamp, over: Option<Timestamp>, is_suppressed: bool },
 }
 
+/// What is known of an alarm where rows are read a second time.
+pub(crate) type IsKnown<'k> = dyn Fn(AssetNumber, usize) -> bool + 'k;
+
 /// A rule whose expressions have become steps.
 pub(crate) struct Made {
     pub(crate) rule: Arc<Rule>,
-    when: Step,
+    pub(crate) when: Step,
     clear: Option<Step>,
     suppressed: Option<Step>,
     shows: Vec<(String, Step, String)>,
@@ -96,14 +99,61 @@ impl Made {
         names: &[AssetId],
         events: &mut Vec<(usize, Event)>,
     ) {
-        let truths = |step: Step| match &outcomes[step as usize] {
-            Outcomes::Truths(truths) => truths.as_slice(),
-            _ => &[],
-        };
-        let (when, clear, suppressed) = (truths(self.when), self.clear.map(truths), self.suppressed.map(truths));
+        let suppressed = self.suppressed.map(|step| truths(outcomes, step));
+        self.follow(input, outcomes, phases, |row, before, after, what| {
+            let mut happened: Vec<What> = what.into_iter().collect();
+            if let (Some(Phase::Active { is_suppressed, .. }), Some(suppressed)) = (after, suppressed)
+                && let Some(now) = suppressed[row].filter(|now| now != is_suppressed)
+            {
+                *is_suppressed = now;
+                happened.push(if now { What::Suppressed } else { What::Unsuppressed });
+            }
+            for what in happened {
+                events.push((input.places[row], self.event(what, before, row, input, outcomes, names)));
+            }
+        });
+    }
+
+    /// The same of rows that are read a second time. What is suppressed there when it is raised, or is known already at the place of
+    /// its row, is not told.
+    pub(crate) fn take_late(
+        &self,
+        input: &Input<'_>,
+        outcomes: &[Outcomes],
+        (phases, is_known): (&mut HashMap<AssetNumber, Phase>, &IsKnown<'_>),
+        names: &[AssetId],
+        events: &mut Vec<(usize, Event)>,
+    ) {
+        let suppressed = self.suppressed.map(|step| truths(outcomes, step));
+        self.follow(input, outcomes, phases, |row, before, after, what| {
+            let is_told = match (&before, after) {
+                (Some(Phase::Active { is_suppressed, .. }), _) => !*is_suppressed,
+                (_, Some(Phase::Active { is_suppressed, .. })) => {
+                    let is_nobodys = suppressed.is_some_and(|suppressed| suppressed[row] == Some(true));
+                    *is_suppressed = is_nobodys || is_known(input.assets[row], input.places[row]);
+                    !*is_suppressed
+                }
+                _ => false,
+            };
+            for what in what.into_iter().filter(|_| is_told) {
+                events.push((input.places[row], self.event(what, before, row, input, outcomes, names)));
+            }
+        });
+    }
+
+    /// Brings `phases` up to date row by row; `tell` is told of each row in which something is or was not as it should be: the phase
+    /// before, that after, and what happened.
+    fn follow(
+        &self,
+        input: &Input<'_>,
+        outcomes: &[Outcomes],
+        phases: &mut HashMap<AssetNumber, Phase>,
+        mut tell: impl FnMut(usize, Option<Phase>, &mut Option<Phase>, Option<What>),
+    ) {
+        let (when, clear) = (truths(outcomes, self.when), self.clear.map(|step| truths(outcomes, step)));
         for row in input.order.iter().copied() {
-            let is_so = when.get(row).copied().flatten();
-            if input.late[row] || (is_so != Some(true) && phases.is_empty()) {
+            let is_so = when[row];
+            if is_so != Some(true) && phases.is_empty() {
                 continue;
             }
             let (asset, time) = (input.assets[row], input.times[row]);
@@ -117,36 +167,41 @@ impl Made {
                 continue;
             }
             let (mut after, what) = self.next(before, is_so, is_over, time);
-            let mut happened: Vec<What> = what.into_iter().collect();
-            if let (Some(Phase::Active { is_suppressed, .. }), Some(suppressed)) = (&mut after, suppressed)
-                && let Some(now) = suppressed[row].filter(|now| now != is_suppressed)
-            {
-                *is_suppressed = now;
-                happened.push(if now { What::Suppressed } else { What::Unsuppressed });
-            }
+            tell(row, before, &mut after, what);
             match after {
                 Some(phase) => phases.insert(asset, phase),
                 None => phases.remove(&asset),
             };
-            for what in happened {
-                let value = |step: Step| match &outcomes[step as usize] {
-                    Outcomes::Numbers(numbers) => numbers[row],
-                    _ => f64::NAN,
-                };
-                let shown = |(name, step, unit): &(String, Step, String)| Shown {
-                    name: name.clone(),
-                    value: value(*step),
-                    unit: unit.clone(),
-                };
-                let (asset, rule) = (names[asset as usize].clone(), Arc::clone(&self.rule));
-                let shows = self.shows.iter().map(shown).collect();
-                let raised = match before {
-                    Some(Phase::Active { raised, .. }) => raised,
-                    _ => time,
-                };
-                events.push((input.places[row], Event { asset, rule, time, raised, what, shows }));
-            }
         }
+    }
+
+    fn event(
+        &self,
+        what: What,
+        before: Option<Phase>,
+        row: usize,
+        input: &Input<'_>,
+        outcomes: &[Outcomes],
+        names: &[AssetId],
+    ) -> Event {
+        let shown = |(name, step, unit): &(String, Step, String)| Shown {
+            name: name.clone(),
+            value: numbers(outcomes, *step)[row],
+            unit: unit.clone(),
+        };
+        let (asset, time) = (names[input.assets[row] as usize].clone(), input.times[row]);
+        let raised = match before {
+            Some(Phase::Active { raised, .. }) => raised,
+            _ => time,
+        };
+        let shows = self.shows.iter().map(shown).collect();
+        Event { asset, rule: Arc::clone(&self.rule), time, raised, what, shows }
+    }
+
+    /// That an alarm of `asset`, which was `raised` then, is over at `time`.
+    pub(crate) fn returned(&self, asset: &AssetId, raised: Timestamp, time: Timestamp) -> Event {
+        let rule = Arc::clone(&self.rule);
+        Event { asset: asset.clone(), rule, time, raised, what: What::Returned, shows: Vec::new() }
     }
 
     /// What follows from a row: the phase, and what is to be told.

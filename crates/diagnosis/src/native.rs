@@ -9,6 +9,7 @@ use model::{AssetId, Changes, Condition, ConditionLevel, Profile, Rows, Timestam
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Event, What};
+use crate::input::Received;
 use crate::rule::{Place, Priority, Rule, Text, Written};
 
 /// Codes of one signal that are active at once; further ones are not told.
@@ -34,13 +35,12 @@ pub(crate) fn has_conditions(profile: &Profile) -> bool {
 }
 
 impl Natives {
-    /// What `rows` say of conditions. They came in at `received`, or all at once.
-    pub(crate) fn hear(&mut self, profile: &Profile, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
+    /// What `rows` say of conditions. They came in at `received`.
+    pub(crate) fn hear(&mut self, profile: &Profile, rows: &Rows, received: Received<'_>) -> Vec<Event> {
         let Rows::Changes(changes) = rows else { return Vec::new() };
         let is_condition = |row: &usize| matches!(changes.value[*row], Value::Condition(_));
         let mut order: Vec<usize> = (0..changes.len()).filter(is_condition).collect();
-        let received = |row: usize| received.map_or(Timestamp::MIN, |received| received[row]);
-        order.sort_by_key(|row| (received(*row), changes.asset[*row], changes.time[*row], changes.sequence[*row]));
+        order.sort_by_key(|row| (received.of(*row), changes.asset[*row], changes.time[*row], changes.sequence[*row]));
         let mut events = Vec::new();
         for row in order {
             self.take(profile, changes, row, &mut events);
@@ -131,6 +131,7 @@ fn rule(profile: &str, signal: &str, code: &str, condition: &Condition) -> Rule 
         latched: false,
         on_delay: Duration::ZERO,
         off_delay: Duration::ZERO,
+        silent: None,
         lets: Vec::new(),
         when: Written { text: String::new(), place: place.clone() },
         clear: None,

@@ -51,6 +51,11 @@ impl Memories {
         *self.get(asset, step) = memory;
     }
 
+    /// Forgets all of an asset.
+    pub(crate) fn forget(&mut self, asset: AssetNumber) {
+        self.all.remove(&asset);
+    }
+
     fn get(&mut self, asset: AssetNumber, step: usize) -> &mut Memory {
         let place = self.places[step].expect("a step with a memory");
         let width = self.width;
@@ -70,7 +75,7 @@ pub(crate) fn remembered(
         Op::Episodes { .. } => Outcomes::Episodes(episodes(steps, place, input, memories, done)),
         op @ (Op::Correlation { .. } | Op::Usual { .. } | Op::Siblings(_)) => {
             let mut found: Vec<Vec<f64>> = vec![Vec::new(); input.len()];
-            for row in on_time(input) {
+            for row in input.order.iter().copied() {
                 let asset = if let Op::Siblings(_) = op { EVERYONE } else { input.assets[row] };
                 found[row] = list(op, row, input, done, memories.get(asset, place));
             }
@@ -78,7 +83,7 @@ pub(crate) fn remembered(
         }
         op => {
             let mut found = vec![f64::NAN; input.len()];
-            for row in on_time(input) {
+            for row in input.order.iter().copied() {
                 found[row] = number(op, row, done, input.times[row], memories.get(input.assets[row], place));
             }
             Outcomes::Numbers(found)
@@ -86,17 +91,12 @@ pub(crate) fn remembered(
     }
 }
 
-/// The rows that did not come late, in the order in which they count.
-fn on_time<'i>(input: &'i Input<'_>) -> impl Iterator<Item = usize> + 'i {
-    input.order.iter().copied().filter(|row| !input.late[*row])
-}
-
 /// The means over the last times that a condition was true: for each of these times a list for each row.
 fn episodes(steps: &Steps, place: usize, input: &Input<'_>, memories: &mut Memories, done: &[Outcomes]) -> Vec<Lists> {
     let Op::Episodes { of, during, rows_min } = &steps.ops()[place] else { return Vec::new() };
     let back = steps.back(place);
     let mut found: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); input.len()]; usize::from(back) + 1];
-    for row in on_time(input) {
+    for row in input.order.iter().copied() {
         let episodes = memories.get(input.assets[row], place).episodes();
         let kept = (*rows_min, usize::from(back) + 1);
         let (truth, time) = (truths(done, *during)[row], input.times[row]);

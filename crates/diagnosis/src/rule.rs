@@ -81,6 +81,8 @@ pub struct Rule {
     pub on_delay: Duration,
     /// How long it has to be over.
     pub off_delay: Duration,
+    /// How long nothing has to be heard of an asset after it was so; left out, it is so whether or not more is heard.
+    pub silent: Option<Duration>,
     /// Names that its expressions give to parts of themselves.
     pub lets: Vec<(String, Written)>,
     /// When it is so.
@@ -167,6 +169,7 @@ struct RuleTable {
     latched: bool,
     on_delay: Option<Spanned<String>>,
     off_delay: Option<Spanned<String>>,
+    silent: Option<Spanned<String>>,
     #[serde(default, rename = "let")]
     lets: BTreeMap<String, Spanned<String>>,
     when: Spanned<String>,
@@ -188,6 +191,8 @@ fn yes() -> bool {
 
 /// Delays beyond this are a mistake.
 const DELAY_MAX: Duration = Duration::from_secs(31 * 24 * 3_600);
+/// Silence that is shorter is a mistake.
+const SILENCE_MIN: Duration = Duration::from_secs(60);
 /// Values that an alarm shows.
 const SHOWS_MAX: usize = 16;
 /// Names that a rule gives to parts of its expressions.
@@ -291,7 +296,23 @@ impl Lines<'_> {
                 .filter(|delay| *delay <= DELAY_MAX)
                 .ok_or_else(|| wrong(&self.place(text.span().start), format!("{name}: {}", expected(text.get_ref())))),
         };
+        let silent = table.silent.as_ref().map(|text| {
+            let place = self.place(text.span().start);
+            let others = [
+                ("on_delay", table.on_delay.is_some()),
+                ("off_delay", table.off_delay.is_some()),
+                ("clear", table.clear.is_some()),
+                ("suppressed_when", table.suppressed_when.is_some()),
+                ("shows", !table.shows.is_empty()),
+            ];
+            if let Some((name, _)) = others.iter().find(|(_, is_there)| *is_there) {
+                return Err(wrong(&place, format!("silent: expected no `{name}` beside it")));
+            }
+            let expected = || wrong(&place, format!("silent: {}, and at least 1min", expected(text.get_ref())));
+            duration(text.get_ref()).filter(|silence| (SILENCE_MIN..=DELAY_MAX).contains(silence)).ok_or_else(expected)
+        });
         Ok(Rule {
+            silent: silent.transpose()?,
             version: table.version,
             assets: table.assets.clone(),
             priority: table.priority,

@@ -218,15 +218,142 @@ fn lists_and_the_past_can_be_asked_about() {
     );
 }
 
+/// What an engine of `rules` says of `said`, each row of which is received at its second.
+fn received(rules: &str, said: &[(i64, Said)]) -> (Vec<String>, Engine) {
+    let mut engine = Engine::new(self::rules(rules));
+    let mut events = Vec::new();
+    for (at, said) in said {
+        engine.tick([second(*at)]);
+        let batch = Batch { received: second(*at), ..frames(slice::from_ref(said)) };
+        events.extend(engine.take(&batch));
+        events.extend(engine.advance());
+    }
+    (events.iter().map(told).collect(), engine)
+}
+
 #[test]
-fn what_is_late_is_counted_and_changes_nothing() {
-    let mut engine = Engine::new(rules(&rule_text("fast", "speed > 90", "")));
-    let events: Vec<Event> = [speed(10, 950), speed(5, 0), speed(11, 950)]
+fn what_comes_late_is_read_by_itself_and_says_what_was_so_then() {
+    let rules = rule_text("fast", "speed > 90", "") + &rule_text("falls", "rate(speed) < unit(-20, \"km/h/s\")", "");
+    // What was said from second 11 to 14 comes after second 20; what is older than that as well is passed over.
+    let said =
+        [(10, 500), (20, 500), (11, 950), (12, 960), (13, 500), (21, 500), (9, 950), (14, 950), (22, 950), (15, 960)];
+    let said: Vec<_> = (0..).zip(said).map(|(at, (second, tenths))| (at, speed(second, tenths))).collect();
+    let (events, engine) = received(&rules, &said);
+    assert_eq!(
+        events,
+        [
+            "+fast vehicle/V1 11",
+            "-fast vehicle/V1 13",
+            "+falls vehicle/V1 13",
+            "+fast vehicle/V1 14",
+            "-falls vehicle/V1 14",
+            "+fast vehicle/V1 22"
+        ]
+    );
+    assert_eq!((engine.late(), engine.too_late()), (6, 1));
+    // When no more of it comes, what was so at its end is over; a day later it begins anew.
+    let mut engine = engine;
+    let minutes = |minutes: i64| (0..=minutes * 6).map(|tick| second(tick * 10));
+    engine.tick(minutes(9));
+    assert_eq!(engine.advance(), []);
+    let state = written_and_read(&engine.state());
+    let mut restarted = Engine::new(self::rules(&rules));
+    restarted.go_on(state.clone());
+    assert!(restarted.watches(&van(Shape::Frames)));
+    restarted.tick(minutes(11));
+    let ended: Vec<String> = restarted.advance().iter().map(told).collect();
+    assert_eq!(ended, ["-fast vehicle/V1 15"]);
+    let active = |engine: &Engine| engine.active().iter().map(|(_, _, raised)| *raised).collect::<Vec<_>>();
+    assert_eq!((active(&engine), active(&restarted)), (vec![second(22), second(14)], vec![second(22)]));
+    // The same, found by the next row that comes late.
+    let mut other = Engine::new(self::rules(&rules));
+    other.go_on(state);
+    let late = Batch { received: second(3_000), ..frames(&[speed(3, 100)]) };
+    assert_eq!(other.take(&late).iter().map(told).collect::<Vec<_>>(), ["-fast vehicle/V1 15"]);
+}
+
+#[test]
+fn what_came_late_is_told_unless_it_is_known() {
+    let rules = rule_text("fast", "speed > 90", "suppressed_when = 'soc < 10'");
+    let said = [(10, 950), (20, 950), (15, 950), (16, 0), (21, 0), (17, 950), (18, 0)];
+    let said: Vec<_> = (0..).zip(said).map(|(at, (second, tenths))| (at, speed(second, tenths))).collect();
+    let expected = ["+fast vehicle/V1 10", "-fast vehicle/V1 21", "+fast vehicle/V1 17", "-fast vehicle/V1 18"];
+    assert_eq!(received(&rules, &said).0, expected);
+    // All at once, in the order of time.
+    let mut kept = said.clone();
+    kept.sort_by_key(|(_, said)| said.1);
+    let (receipts, said): (Vec<i64>, Vec<Said>) = kept.into_iter().unzip();
+    let (batch, receipts) = (frames(&said), receipts.into_iter().map(second).collect::<Vec<_>>());
+    let mut engine = Engine::new(self::rules(&rules));
+    let events = engine.replay(&batch.profile, &batch.rows, &receipts);
+    assert_eq!(events.iter().map(told).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn each_signal_that_comes_late_is_compared_with_others_that_did() {
+    let rules = rule_text("weak", "min(cells) < 3.5 && speed > 90", "");
+    let mut engine = Engine::new(self::rules(&rules));
+    let weak = |second: i64, tenths: i64| Said(1, second, Some(tenths), vec![3_400, 3_600]);
+    let events: Vec<String> = [speed(20, 950), weak(10, 500), weak(11, 950), speed(21, 950)]
         .iter()
-        .flat_map(|said| engine.take(&frames(slice::from_ref(said))))
+        .flat_map(|said| engine.take(&changes(slice::from_ref(said))))
+        .map(|event| told(&event))
         .collect();
-    assert_eq!(events.iter().map(told).collect::<Vec<_>>(), ["+fast vehicle/V1 10"]);
-    assert_eq!(engine.late(), 1);
+    assert_eq!((events, engine.late()), (vec!["+weak vehicle/V1 11".to_owned()], 2));
+}
+
+#[test]
+fn who_is_silent_for_long_is_told_of_unless_nobody_listened() {
+    let rules = rule_text("lost", "speed > 0", "silent = \"5min\"");
+    let mut engine = Engine::new(self::rules(&rules));
+    let ticks = |from: i64, to: i64| (from / 10..=to / 10).map(|tick| second(tick * 10));
+    let said = |engine: &mut Engine, at: i64, said: &[Said]| -> Vec<String> {
+        engine.take(&Batch { received: second(at), ..frames(said) }).iter().map(told).collect()
+    };
+    let by_now = |engine: &mut Engine| -> Vec<String> { engine.advance().iter().map(told).collect() };
+    engine.tick(ticks(0, 290));
+    let parked = Said(2, 5, Some(0), Vec::new());
+    assert_eq!(said(&mut engine, 5, &[speed(5, 100), parked]), Vec::<String>::new());
+    assert_eq!(by_now(&mut engine), Vec::<String>::new());
+    engine.tick(ticks(300, 310));
+    let mut state = engine.state();
+    assert_eq!(by_now(&mut engine), ["+lost vehicle/V1 305"]);
+    assert_eq!(by_now(&mut engine), Vec::<String>::new());
+    assert_eq!(said(&mut engine, 320, &[speed(4, 100)]), ["-lost vehicle/V1 320"]);
+    // The same, where nobody looked in between; and after a restart, without a row.
+    let mut again = Engine::new(self::rules(&rules));
+    again.go_on(written_and_read(&state));
+    assert_eq!(said(&mut again, 320, &[speed(4, 100)]), ["+lost vehicle/V1 305", "-lost vehicle/V1 320"]);
+    let mut again = Engine::new(self::rules(&rules));
+    again.go_on(state.clone());
+    assert!(again.watches(&van(Shape::Frames)));
+    assert_eq!(by_now(&mut again), ["+lost vehicle/V1 305"]);
+    // Nobody listened from 320 to 1,000: that is no silence of a van. What came late is what it said last.
+    engine.tick([second(320)]);
+    engine.tick(ticks(1_000, 1_290));
+    assert_eq!(by_now(&mut engine), Vec::<String>::new());
+    engine.tick(ticks(1_300, 1_300));
+    assert_eq!(by_now(&mut engine), ["+lost vehicle/V1 1300"]);
+    assert_eq!(engine.active().len(), 1);
+    // Another rule knows nothing of it.
+    state = engine.state();
+    let mut other = Engine::new(self::rules(&rule_text("lost", "speed > 0", "silent = \"6min\"")));
+    other.go_on(state);
+    assert_eq!(other.active().len(), 0);
+}
+
+#[test]
+fn silence_stands_alone() {
+    for (more, problem) in [
+        ("silent = \"5min\"\non_delay = \"1s\"", "silent: expected no `on_delay` beside it"),
+        ("silent = \"5min\"\nshows = { speed = \"speed\" }", "silent: expected no `shows` beside it"),
+        ("silent = \"59s\"", "and at least 1min"),
+        ("silent = \"long\"", "got `long`, and at least 1min"),
+    ] {
+        let read = read("van.toml", &rule_text("lost", "speed > 0", more)).unwrap();
+        let mistake = read[0].as_ref().unwrap_err().to_string();
+        assert!(mistake.starts_with("van.toml:11: rule lost: silent: ") && mistake.ends_with(problem), "{mistake}");
+    }
 }
 
 #[test]

@@ -1,18 +1,20 @@
 //! The rules about one profile, run over its rows. Rules about the same assets share their steps; a rule about few assets costs
 //! nothing where others speak. Must not know how steps are computed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
 use model::{AssetId, Profile, Rows, SignalIndex, Timestamp, matches};
 
-use crate::engine::Event;
-use crate::evaluate::evaluate;
-use crate::input::{AssetNumber, Handed, Input, Last};
+use crate::clock::Clock;
+use crate::engine::{Event, What};
+use crate::evaluate::{evaluate, truths};
+use crate::heard::{Heard, Turn};
+use crate::input::{AssetNumber, Handed, Input, Received};
 use crate::made::{Made, Phase, made};
 use crate::remembered::Memories;
 use crate::rule::{Rule, RuleError};
+use crate::silence::Silence;
 use crate::state::Remembered;
 use crate::steps::{Op, Steps};
 
@@ -35,19 +37,23 @@ pub(crate) struct Group {
     pub(crate) pattern: String,
     pub(crate) steps: Steps,
     pub(crate) made: Vec<Made>,
+    /// What is known from the rows that come on time, and from those that are read a second time.
+    pub(crate) known: [Known; 2],
+}
+
+/// What is known of assets.
+#[derive(Default)]
+pub(crate) struct Known {
     pub(crate) memories: Memories,
     /// Of each rule, for which asset something is not as it should be.
     pub(crate) phases: Vec<HashMap<AssetNumber, Phase>>,
 }
 
-/// What was heard of the assets of one profile, whatever the rules are.
+/// Rows by whose turn it is; both rise.
 #[derive(Default)]
-pub(crate) struct Heard {
-    assets: HashMap<AssetId, AssetNumber, FixedState>,
-    pub(crate) names: Vec<AssetId>,
-    pub(crate) newest: Vec<Timestamp>,
-    pub(crate) last: HashMap<(AssetNumber, SignalIndex), Last>,
-    pub(crate) late: u64,
+struct Turns {
+    on_time: Vec<usize>,
+    late: Vec<usize>,
 }
 
 impl Watched {
@@ -73,8 +79,7 @@ impl Watched {
         }
         let (mut by_name, mut by_pattern) = (HashMap::new(), Vec::new());
         for (place, group) in (0..).zip(&mut groups) {
-            group.memories = before.memories(&group.pattern, &group.steps, profile);
-            group.phases = group.made.iter().map(|made| before.phases(&made.rule)).collect();
+            group.known = before.known(&group.pattern, &group.steps, &group.made, profile);
             if group.pattern.contains('*') {
                 by_pattern.push(place);
             } else {
@@ -105,14 +110,15 @@ impl Watched {
 
     /// Its rules, each with how far it has come.
     pub(crate) fn phases(&self) -> impl Iterator<Item = (&Made, &HashMap<AssetNumber, Phase>)> {
-        self.groups.iter().flat_map(|group| group.made.iter().zip(&group.phases))
+        let known = self.groups.iter().flat_map(|group| group.known.iter().map(move |known| (group, known)));
+        known.flat_map(|(group, known)| group.made.iter().zip(&known.phases))
     }
 
     pub(crate) fn state(&self) -> Remembered {
         Remembered::new(&self.profile, &self.heard, &self.groups)
     }
 
-    pub(crate) fn hear(&mut self, rows: &Rows, received: Option<&[Timestamp]>) -> Vec<Event> {
+    pub(crate) fn hear(&mut self, rows: &Rows, received: Received<'_>, clock: &Clock) -> Vec<Event> {
         let assets = match rows {
             Rows::Frames(frames) => &frames.assets,
             Rows::Changes(changes) => &changes.assets,
@@ -122,24 +128,44 @@ impl Watched {
         let profile = Arc::clone(&self.profile);
         let handed = Handed { profile: &profile, rows, received, numbers };
         let input = handed.input(&self.signals, &mut self.heard);
-        self.heard.late += input.late.iter().filter(|late| **late).count() as u64;
-        let mut rows_of: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        let mut turns: BTreeMap<u32, Turns> = BTreeMap::new();
         for (row, asset) in input.assets.iter().enumerate() {
             for group in &self.of_assets[*asset as usize] {
-                rows_of.entry(*group).or_default().push(row);
+                let turns = turns.entry(*group).or_default();
+                match input.turns[row] {
+                    Turn::OnTime => turns.on_time.push(row),
+                    Turn::Late | Turn::LateAnew(_) => turns.late.push(row),
+                    Turn::TooLate => {}
+                }
             }
         }
         let mut events: Vec<(usize, Event)> = Vec::new();
-        for (place, rows) in rows_of {
-            let group = &mut self.groups[place as usize];
-            if rows.len() == input.len() {
-                group.hear(&input, &self.heard.names, &mut events);
-            } else {
-                group.hear(&input.only(&rows), &self.heard.names, &mut events);
-            }
+        for (place, turns) in turns {
+            self.groups[place as usize].hear(&input, &turns, (&self.heard.names, clock), &mut events);
         }
         events.sort_by_key(|(place, _)| *place);
         events.into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// Tells what is so by now without anything being said.
+    pub(crate) fn advance(&mut self, clock: &Clock) -> Vec<Event> {
+        let Some(now) = clock.now() else { return Vec::new() };
+        self.know_groups();
+        let (mut events, names) = (Vec::new(), &self.heard.names);
+        for group in &mut self.groups {
+            for (made, phases) in group.made.iter().zip(&mut group.known[0].phases) {
+                if let Some(silence) = made.rule.silent {
+                    events.extend(Silence::new(&made.rule, silence, names, clock).told(phases));
+                }
+            }
+        }
+        for (asset, until) in self.heard.end_readings(now) {
+            for group in &self.of_assets[asset as usize] {
+                let ended = self.groups[*group as usize].end_reading(asset, until, &self.heard.names);
+                events.extend(ended);
+            }
+        }
+        events
     }
 
     /// Finds the groups about assets that were not heard of before.
@@ -156,32 +182,99 @@ impl Watched {
 
 impl Group {
     fn new(pattern: &str) -> Self {
-        Self {
-            pattern: pattern.to_owned(),
-            steps: Steps::default(),
-            made: Vec::new(),
-            memories: Memories::default(),
-            phases: Vec::new(),
-        }
+        Self { pattern: pattern.to_owned(), steps: Steps::default(), made: Vec::new(), known: Default::default() }
     }
 
-    fn hear(&mut self, input: &Input<'_>, names: &[AssetId], events: &mut Vec<(usize, Event)>) {
-        let outcomes = evaluate(&self.steps, input, &mut self.memories);
-        for (made, phases) in self.made.iter().zip(&mut self.phases) {
-            made.take(input, &outcomes, phases, names, events);
+    fn hear(
+        &mut self,
+        input: &Input<'_>,
+        turns: &Turns,
+        (names, clock): (&[AssetId], &Clock),
+        events: &mut Vec<(usize, Event)>,
+    ) {
+        let were_active = if turns.late.is_empty() { Vec::new() } else { self.active(input, &turns.late) };
+        let mut told: Vec<Vec<(usize, Event)>> = vec![Vec::new(); self.made.len()];
+        let only;
+        let on_time = if turns.on_time.len() == input.len() {
+            input
+        } else {
+            only = input.only(&turns.on_time);
+            &only
+        };
+        let known = &mut self.known[0];
+        let outcomes = evaluate(&self.steps, on_time, &mut known.memories);
+        for ((made, phases), told) in self.made.iter().zip(&mut known.phases).zip(&mut told) {
+            if let Some(silence) = made.rule.silent {
+                let when = truths(&outcomes, made.when);
+                Silence::new(&made.rule, silence, names, clock).heard(input, &turns.on_time, when, phases, told);
+            } else {
+                made.take(on_time, &outcomes, phases, names, told);
+            }
         }
+        let known = |made: usize, asset: AssetNumber, place: usize| {
+            let name = &names[asset as usize];
+            let before = told[made].iter().take_while(|(at, _)| *at < place);
+            let last = before.filter(|(_, event)| event.asset == *name).map(|(_, event)| event.what).last();
+            last.map_or_else(|| were_active[made].contains(&asset), |what| what != What::Returned)
+        };
+        let late = self.read_again(input, &turns.late, names, &known);
+        events.extend(told.into_iter().flatten().chain(late));
     }
-}
 
-impl Heard {
-    pub(crate) fn number_of(&mut self, asset: &AssetId) -> AssetNumber {
-        if let Some(number) = self.assets.get(asset) {
-            return *number;
+    /// Of each rule, which of the assets of some rows have its alarm.
+    fn active(&self, input: &Input<'_>, rows: &[usize]) -> Vec<BTreeSet<AssetNumber>> {
+        let is_active = |phases: &HashMap<AssetNumber, Phase>, asset: &AssetNumber| {
+            matches!(phases.get(asset), Some(Phase::Active { .. }))
+        };
+        let active = |phases: &HashMap<AssetNumber, Phase>| {
+            rows.iter().map(|row| input.assets[*row]).filter(|asset| is_active(phases, asset)).collect()
+        };
+        self.known[0].phases.iter().map(active).collect()
+    }
+
+    /// Reads what came late a second time. `known` says of which rule and asset an alarm is known at which place.
+    fn read_again(
+        &mut self,
+        input: &Input<'_>,
+        late: &[usize],
+        names: &[AssetId],
+        known: &dyn Fn(usize, AssetNumber, usize) -> bool,
+    ) -> Vec<(usize, Event)> {
+        let mut events = Vec::new();
+        let mut rows = late.to_vec();
+        rows.sort_by_key(|row| input.places[*row]);
+        let begins = |_: &usize, row: &usize| !matches!(input.turns[*row], Turn::LateAnew(_));
+        for together in rows.chunk_by(begins) {
+            if let Turn::LateAnew(until) = input.turns[together[0]] {
+                let place = input.places[together[0]];
+                let ended = self.end_reading(input.assets[together[0]], until, names);
+                events.extend(ended.into_iter().map(|event| (place, event)));
+            }
+            let mut rising = together.to_vec();
+            rising.sort_unstable();
+            let input = input.only(&rising);
+            let Known { memories, phases } = &mut self.known[1];
+            let outcomes = evaluate(&self.steps, &input, memories);
+            for (place, (made, phases)) in self.made.iter().zip(phases).enumerate() {
+                if made.rule.silent.is_none() {
+                    let is_known = |asset: AssetNumber, row: usize| known(place, asset, row);
+                    made.take_late(&input, &outcomes, (phases, &is_known), names, &mut events);
+                }
+            }
         }
-        let number = self.names.len() as AssetNumber;
-        self.assets.insert(asset.clone(), number);
-        self.names.push(asset.clone());
-        self.newest.push(Timestamp::MIN);
-        number
+        events
+    }
+
+    /// Forgets what was read a second time of `asset`, until then, and ends what was raised there.
+    fn end_reading(&mut self, asset: AssetNumber, until: Timestamp, names: &[AssetId]) -> Vec<Event> {
+        let Known { memories, phases } = &mut self.known[1];
+        memories.forget(asset);
+        let ended = self.made.iter().zip(phases).filter_map(|(made, phases)| match phases.remove(&asset)? {
+            Phase::Active { raised, is_suppressed: false, .. } => {
+                Some(made.returned(&names[asset as usize], raised, until))
+            }
+            _ => None,
+        });
+        ended.collect()
     }
 }

@@ -252,6 +252,26 @@ pub enum Rows {
     Frames(Frames),
 }
 
+impl Rows {
+    /// The source time of each row.
+    pub fn times(&self) -> &[Timestamp] {
+        match self {
+            Self::Changes(changes) => &changes.time,
+            Self::Frames(frames) => &frames.time,
+        }
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.times().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.times().is_empty()
+    }
+}
+
 /// Observations of one profile that were received together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
@@ -287,10 +307,7 @@ impl Batch {
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        match &self.rows {
-            Rows::Changes(changes) => changes.len(),
-            Rows::Frames(frames) => frames.len(),
-        }
+        self.rows.len()
     }
 
     /// Whether there are no rows.

@@ -55,8 +55,10 @@ struct Shelf {
 pub(crate) struct Health {
     /// Rules that do not fit the profile that they are about.
     pub(crate) problems: Vec<RuleError>,
-    /// Rows that came too late to be looked at.
+    /// Rows that came later than newer ones of their asset.
     pub(crate) late: u64,
+    /// Those of them that came too late to be looked at.
+    pub(crate) too_late: u64,
     /// Rows that came in until then have been looked at.
     pub(crate) place: Timestamp,
     /// Why nothing is looked at.

@@ -20,6 +20,8 @@ use store::{ReceivedPlace, ReceivedRows, ReceivedSpan, Snapshot, TableSnapshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::own;
+
 pub use self::labels::{Label, LabelMistake, Labels};
 pub use self::report::{AtBaseRate, Cost, Figures, Report, Scores};
 pub use self::tally::{Alarm, Tally};
@@ -140,6 +142,7 @@ impl Backtest {
         Cost {
             rows: self.tally.rows(),
             late: self.engine.late(),
+            too_late: self.engine.too_late(),
             rule_rows: self.rule_rows,
             rules_cpu_secs,
             reading_cpu_secs: self.reading_cpu.as_secs_f64(),
@@ -173,6 +176,7 @@ impl Backtest {
         tell: &mut dyn FnMut(&Event) -> io::Result<()>,
     ) -> Result<Option<Reached>, BacktestError> {
         self.covered.assets_in_all = self.assets(snapshot, scope).count();
+        self.set_clock(snapshot, scope)?;
         for table in &snapshot.tables {
             if !self.engine.watches(&table.profile) {
                 continue;
@@ -181,7 +185,33 @@ impl Backtest {
                 return Ok(Some(reached));
             }
         }
+        let events = self.engine.advance();
+        self.tell(&events, tell)?;
         Ok(None)
+    }
+
+    /// Tells the rules by which clock assets are silent: what the server has said of itself.
+    fn set_clock(&mut self, snapshot: &Snapshot, scope: &Scope) -> Result<(), BacktestError> {
+        for table in snapshot.tables.iter().filter(|table| table.profile.id() == own::NAME) {
+            let receipts = (Timestamp::MIN, Timestamp::MAX);
+            let span = ReceivedSpan {
+                from: scope.from,
+                to: scope.to,
+                ..ReceivedSpan::new(receipts, &|_| true, u32::MAX as usize)
+            };
+            let mut received = self.read(table, &span)?.received;
+            received.sort_unstable();
+            self.engine.tick(received);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, events: &[Event], tell: &mut dyn FnMut(&Event) -> io::Result<()>) -> Result<(), BacktestError> {
+        for event in events {
+            self.tally.take(event);
+            tell(event).map_err(BacktestError::Untold)?;
+        }
+        Ok(())
     }
 
     fn run_table(
@@ -294,11 +324,7 @@ impl Backtest {
         let events = self.engine.replay(&found.profile, &found.rows, &found.received);
         self.rules_cpu += began.elapsed();
         self.rule_rows += found.received.len() as u64 * self.tally.rules_of(&found.profile).count() as u64;
-        for event in &events {
-            self.tally.take(event);
-            tell(event).map_err(BacktestError::Untold)?;
-        }
-        Ok(())
+        self.tell(&events, tell)
     }
 }
 

@@ -12,8 +12,8 @@ pub(super) fn write(report: &Report, output: &mut impl Write) -> io::Result<()> 
         line(&report.all, output)?;
     }
     let (cost, rules) = (&report.cost, report.rules.len());
-    let (rows, late, raised) = (cost.rows, cost.late, report.all.alarms);
-    writeln!(output, "{rows} rows, {late} of them late; {raised} alarms by {rules} rules")?;
+    let (rows, late, too_late, raised) = (cost.rows, cost.late, cost.too_late, report.all.alarms);
+    writeln!(output, "{rows} rows, {late} of them late, {too_late} too late; {raised} alarms by {rules} rules")?;
     let speed = cost.rule_rows_per_cpu_sec.map_or_else(|| "–".to_owned(), |speed| format!("{speed:.0}"));
     writeln!(
         output,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 
 /// Stands at the beginning; another format gets another number.
-const MAGIC: &[u8; 8] = b"TMDIAG\x00\x03";
+const MAGIC: &[u8; 8] = b"TMDIAG\x00\x04";
 
 /// See the module.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]

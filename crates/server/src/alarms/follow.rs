@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diagnosis::{Alarm, Engine, Record};
+use diagnosis::{Alarm, Engine, Event, Record};
 use gateway::IngestError;
 use model::{AssetId, Batch, Timestamp};
 use store::{Snapshot, Store, TableSnapshot};
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::checkpoint::Checkpoint;
 use super::kept::{kept, read, span};
 use super::{Alarms, Health, NAME};
+use crate::own;
 
 /// How often it is kept how far the rules have come.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
@@ -87,6 +88,10 @@ impl Follower {
             follower.alarms.shelf().book = checkpoint.book;
         } else {
             follower.recollect().await?;
+        }
+        // Rules about silence are told of assets that say nothing more.
+        for table in &follower.store.snapshot().tables {
+            follower.engine.watches(&table.profile);
         }
         Ok(follower)
     }
@@ -166,8 +171,13 @@ impl Follower {
         batches.retain(|batch| batch.received > place && batch.profile.id() != NAME);
         if !batches.is_empty() {
             let found = self.with_engine(move |engine| {
-                let events = batches.iter().flat_map(|batch| engine.take(batch));
-                events.map(|event| Record::from(&event)).collect::<Vec<_>>()
+                let is_own = |batch: &&Arc<Batch>| batch.profile.id() == own::NAME;
+                engine.tick(batches.iter().filter(is_own).map(|batch| batch.received));
+                let mut events: Vec<Event> = batches.iter().flat_map(|batch| engine.take(batch)).collect();
+                if batches.iter().any(|batch| is_own(&batch)) {
+                    events.extend(engine.advance());
+                }
+                events.iter().map(Record::from).collect::<Vec<_>>()
             });
             let found = found.await?;
             self.alarms.keep(&found).await?;
@@ -206,8 +216,8 @@ impl Follower {
 
     fn arrive(&mut self, place: Timestamp) {
         self.place = place;
-        let (problems, late) = (self.engine.problems().to_vec(), self.engine.late());
-        self.alarms.see(Health { problems, late, place, trouble: None });
+        let (late, too_late) = (self.engine.late(), self.engine.too_late());
+        self.alarms.see(Health { problems: self.engine.problems().to_vec(), late, too_late, place, trouble: None });
     }
 
     /// Does `work` where it keeps nobody waiting.
@@ -253,7 +263,8 @@ fn see(
     after: Timestamp,
     until: Timestamp,
 ) -> Result<(Seen, Timestamp), String> {
-    let is_wanted = |table: &&TableSnapshot| table.profile.id() == NAME || engine.watches(&table.profile);
+    let is_wanted =
+        |table: &&TableSnapshot| [NAME, own::NAME].contains(&table.profile.id()) || engine.watches(&table.profile);
     let tables: Vec<&TableSnapshot> = snapshot.tables.iter().filter(is_wanted).collect();
     let until = span(&tables.iter().copied(), after, until, SPAN_ROWS);
     // All is read before any of it is looked at: what fails is tried again as a whole.
@@ -266,9 +277,14 @@ fn see(
             parts.extend(read(table, after, until)?);
         }
     }
+    let of_own = parts.iter().filter(|part| part.profile.id() == own::NAME);
+    let mut ticks: Vec<Timestamp> = of_own.flat_map(|part| part.received.iter().copied()).collect();
+    ticks.sort_unstable();
+    engine.tick(ticks);
     for part in &parts {
         let events = engine.replay(&part.profile, &part.rows, &part.received);
         seen.found.extend(events.iter().map(Record::from));
     }
+    seen.found.extend(engine.advance().iter().map(Record::from));
     Ok((seen, until))
 }

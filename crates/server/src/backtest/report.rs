@@ -18,8 +18,10 @@ const NANOS_PER_SEC: f64 = 1e9;
 pub struct Cost {
     /// Rows that were looked at.
     pub rows: u64,
-    /// Rows that came later than newer ones of their asset: no rule says anything of them.
+    /// Rows that came later than newer ones of their asset.
     pub late: u64,
+    /// Those of them that came too late to be looked at.
+    pub too_late: u64,
     /// Rows times the rules that are about them.
     pub rule_rows: u64,
     /// CPU-seconds that the rules took.
@@ -189,10 +191,11 @@ fn end(alarm: &Alarm) -> Timestamp {
     alarm.returned.unwrap_or(Timestamp::MAX)
 }
 
-/// From the beginning of `label` to the first of `alarms`, which are in the order of time, that is so during it.
+/// From the beginning of `label` to the first of `alarms` that is so during it.
 fn delay(label: &Label, alarms: &[Alarm]) -> Option<i64> {
-    let first = alarms.get(alarms.partition_point(|alarm| end(alarm) < label.from))?;
-    (first.raised < label.to).then(|| first.raised.nanos().saturating_sub(label.from.nanos()).max(0))
+    let during = alarms.iter().filter(|alarm| end(alarm) >= label.from && alarm.raised < label.to);
+    let first = during.map(|alarm| alarm.raised).min()?;
+    Some(first.nanos().saturating_sub(label.from.nanos()).max(0))
 }
 
 fn share(part: usize, whole: usize) -> Option<f64> {
@@ -276,6 +279,7 @@ mod tests {
     const NONE: Cost = Cost {
         rows: 0,
         late: 0,
+        too_late: 0,
         rule_rows: 0,
         rules_cpu_secs: 0.0,
         reading_cpu_secs: 0.0,

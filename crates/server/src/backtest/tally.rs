@@ -40,7 +40,8 @@ pub struct Tally {
     assets: Vec<Watched>,
     asset_places: HashMap<AssetId, u32>,
     alarms: Vec<Alarm>,
-    open: HashMap<(u32, u32), usize>,
+    /// Alarms that are not over: rule, asset, and when it was raised.
+    open: HashMap<(u32, u32, Timestamp), usize>,
     rows: u64,
     /// The hours of the asset that is being heard: rows come asset by asset.
     hours: (Option<u32>, HashSet<i64>),
@@ -71,7 +72,7 @@ impl Tally {
         &self.assets
     }
 
-    /// What was raised, asset by asset; of one asset and rule in the order of time.
+    /// What was raised, asset by asset; what came late is where it was found.
     pub fn alarms(&self) -> &[Alarm] {
         &self.alarms
     }
@@ -103,12 +104,12 @@ impl Tally {
 
     /// Takes in whose rows these are.
     pub(super) fn see(&mut self, rows: &Rows) {
-        let (assets, of_rows, times) = match rows {
-            Rows::Frames(frames) => (&frames.assets, &frames.asset, &frames.time),
-            Rows::Changes(changes) => (&changes.assets, &changes.asset, &changes.time),
+        let (assets, of_rows) = match rows {
+            Rows::Frames(frames) => (&frames.assets, &frames.asset),
+            Rows::Changes(changes) => (&changes.assets, &changes.asset),
         };
         let mut places: Vec<Option<u32>> = vec![None; assets.len()];
-        for (place, time) in of_rows.iter().zip(times) {
+        for (place, time) in of_rows.iter().zip(rows.times()) {
             let place = usize::from(*place);
             let asset = *places[place].get_or_insert_with(|| self.asset(&assets[place]));
             if self.hours.0 != Some(asset) {
@@ -126,11 +127,11 @@ impl Tally {
         let asset = self.asset(&event.asset);
         match event.what {
             What::Raised => {
-                self.open.insert((rule, asset), self.alarms.len());
+                self.open.insert((rule, asset, event.raised), self.alarms.len());
                 self.alarms.push(Alarm { rule, asset, raised: event.time, returned: None });
             }
             What::Returned => {
-                if let Some(place) = self.open.remove(&(rule, asset)) {
+                if let Some(place) = self.open.remove(&(rule, asset, event.raised)) {
                     self.alarms[place].returned = Some(event.time);
                 }
             }

@@ -115,3 +115,48 @@ async fn it_ends_at_a_limit_and_tells_how_far_it_came() {
     assert_eq!(tried(&snapshot, &scope, &bounds).1, Some(Reached::Stopped));
     drop(store);
 }
+
+#[tokio::test]
+async fn silence_is_told_by_the_receipts_of_what_the_server_says_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(StoreOptions::new(folder.path()), Arc::new(SystemDisk)).unwrap();
+    let profile = |name: &str| {
+        let speed = Signal::new("speed", "x:Y", ValueKind::Integer);
+        Arc::new(Profile::new(name, Shape::Frames, vec![speed]).unwrap())
+    };
+    let (car, own) = (profile("car"), profile(own::NAME));
+    let row = |profile: &Arc<Profile>, asset: &str, second: i64| {
+        let frames = Frames {
+            assets: vec![asset.parse().unwrap()],
+            asset: vec![0],
+            time: vec![at(second)],
+            sequence: vec![0],
+            columns: vec![Column::Integers(vec![Some(15)])],
+            exceptions: Vec::new(),
+        };
+        Arc::new(Batch::frames(Arc::clone(profile), at(second), frames))
+    };
+    // The server is down from second 200 to 600. One car is heard of until 100, the other one always but from 620 to 700.
+    for second in (0..=200).step_by(10).chain((600..=900).step_by(10)) {
+        store.submit(row(&own, "site/local", second), None).await.unwrap();
+        if second <= 100 {
+            store.submit(row(&car, "vehicle/V1", second), None).await.unwrap();
+        }
+        if !(621..700).contains(&second) {
+            store.submit(row(&car, "vehicle/V2", second), None).await.unwrap();
+        }
+    }
+    let rules = rules("when = 'speed > 10'\nsilent = '1min'");
+    let (scope, bounds) = everything();
+    let mut told = Vec::new();
+    let mut backtest = Backtest::new(rules);
+    let tell = &mut |event: &Event| {
+        told.push((event.asset.to_string(), event.time, event.what == diagnosis::What::Raised));
+        Ok(())
+    };
+    assert_eq!(backtest.run(&store.snapshot(), &scope, &bounds, tell).unwrap(), None);
+    told.sort();
+    let seconds: Vec<_> =
+        told.iter().map(|(asset, time, raised)| (asset.as_str(), time.millis() / 1_000, *raised)).collect();
+    assert_eq!(seconds, [("vehicle/V1", 160, true), ("vehicle/V2", 680, true), ("vehicle/V2", 700, false)]);
+}

@@ -34,6 +34,9 @@ struct RuleJson {
     clear: Option<String>,
     on_delay_secs: f64,
     off_delay_secs: f64,
+    /// For how long nothing has to be heard of an asset after it was so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent_secs: Option<f64>,
     latched: bool,
     /// File and line.
     place: String,
@@ -52,8 +55,10 @@ pub(crate) struct RulesJson {
     rules: Vec<RuleJson>,
     /// What is wrong with rules that cannot be used, with file and line.
     mistakes: Vec<String>,
-    /// Rows that came in later than newer ones of their asset, and were not looked at.
+    /// Rows that came in later than newer ones of their asset, and were read by themselves.
     late: u64,
+    /// Those of them that were older than others that were late as well, and were not looked at.
+    too_late: u64,
     /// Rows that came in until then have been looked at.
     looked_at: String,
     /// Why nothing is looked at.
@@ -88,6 +93,7 @@ pub(crate) async fn rules(State(app): State<Arc<App>>) -> Json<RulesJson> {
         clear: rule.clear.as_ref().map(|clear| clear.text.clone()),
         on_delay_secs: rule.on_delay.as_secs_f64(),
         off_delay_secs: rule.off_delay.as_secs_f64(),
+        silent_secs: rule.silent.map(|silent| silent.as_secs_f64()),
         latched: rule.latched,
         place: rule.place.to_string(),
         text: app.alarms.text(&rule.id).map(str::to_owned),
@@ -102,6 +108,7 @@ pub(crate) async fn rules(State(app): State<Arc<App>>) -> Json<RulesJson> {
         rules: app.alarms.rules().iter().map(rule).collect(),
         mistakes: app.alarms.mistakes().iter().map(ToString::to_string).collect(),
         late: health.late,
+        too_late: health.too_late,
         looked_at: health.place.to_string(),
         trouble: health.trouble,
     })
