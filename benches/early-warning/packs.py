@@ -6,9 +6,11 @@
     packs.py list                            # the vehicles, a line of JSON each
     packs.py labels > labels.jsonl           # {"asset", "from", "to", "label"}: from when on which fault is there
     packs.py frames LTMPK000100000001        # its reports, a frame in hexadecimal digits a line, for `tongmai decode gbt32960 FILE`
+    packs.py stream --seed 2 | target/release/early-warning RULES.toml > alarms.jsonl      # all reports, for the rules alone
+    packs.py score --alarms alarms.jsonl --seed 2                                           # what of it was found, and how soon
     packs.py send --to 127.0.0.1:32960 --sets short-1000,healthy   # log in, reissue all reports, wait for the answers
 
-All comes from `--seed`: 8 records of usage of 14 days, each with 96 healthy cells and 16 others, solved once; 22 vehicles of each, or more that
+`--ah 5` has packs of single cells of 5 Ah, as in light vehicles, in place of 50 Ah. All comes from `--seed`: 8 records of usage of 14 days, each with 96 healthy cells and 16 others, solved once; 22 vehicles of each, or more that
 are healthy. Every 30 s a report has voltages of 96 cells in whole mV, 24 temperatures in whole degrees, current in 0.1 A and the state of charge in
 whole per cent, with noise of the sensors, offsets that drift and gaps. One vehicle in two says nothing while it stands. Vehicles of one usage
 share their cells, each in an order of its own: to count them as independent would be wrong.
@@ -37,10 +39,10 @@ VEHICLES = [
 FAULTS = {"short-1000", "short-100", "short-30", "joint", "insulation"}
 
 
-def make_library(usage, seed):
+def make_library(usage, seed, parallel):
     """Solves all cells of one record of usage."""
     rng = np.random.default_rng([seed, usage])
-    record = solver.Usage(DAYS, rng)
+    record = solver.Usage(DAYS, parallel, rng)
     kinds = ["healthy"] * HEALTHY_CELLS + [kind for kind, number in SPECIAL_CELLS for _ in range(number)]
     drawn = solver.draw_cells(len(kinds), record, usage % 3 > 0, rng)
     for at, kind in enumerate(kinds):
@@ -54,7 +56,7 @@ def make_library(usage, seed):
         elif kind == "resistive":
             drawn["ohm"][at] *= 1.6
         elif kind == "joint":
-            drawn["joint"][at] = 1.5e-3 * solver.PARALLEL
+            drawn["joint"][at] = 15e-3
             drawn["onset"][at] = DAY * rng.uniform(4, 9)
         elif kind == "module":  # replaced: newer, and fuller than the others
             drawn["capacity"][at] *= 1.06
@@ -63,16 +65,16 @@ def make_library(usage, seed):
         elif kind == "fuller":  # alone, so that it is bled alone
             drawn["soc"][at] += 0.015
     bleed = solver.balance(drawn, record, HEALTHY_CELLS)
-    volts, celsius = solver.solve(record, drawn, bleed, rng)
+    volts, celsius, ends = solver.solve(record, drawn, bleed, rng)
     return {
         "volts": np.round(volts * 1e4).astype(np.uint16), "celsius": np.round(celsius * 100).astype(np.int16),
         "current": record.current, "state": record.state, "soc": record.soc, "kinds": np.array(kinds),
-        "onset": drawn["onset"], "bleed": bleed,
+        "onset": drawn["onset"], "ends": ends, "bleed": bleed, "capacity_ah": record.capacity_ah,
     }  # fmt: skip
 
 
 def load(arguments, usage):
-    with np.load(arguments.library / f"{arguments.seed}-{usage}.npz") as kept:
+    with np.load(arguments.library / f"{arguments.ah}ah-{arguments.seed}-{usage}.npz") as kept:
         return {name: kept[name] for name in kept.files}
 
 
@@ -123,6 +125,7 @@ def assemble(vehicle, library):
     for _ in range(rng.poisson(0.5 * DAYS)):
         begin, length = rng.uniform(0, DAYS * DAY), 60 * np.exp(rng.uniform(np.log(3), np.log(240)))
         said &= ~((times >= begin) & (times < begin + length))
+    said &= times < library["ends"][placed].min()  # a vehicle with an empty cell goes nowhere
     rows = np.flatnonzero(said)
     times, state = times[rows], state[rows]
     days = times / DAY
@@ -138,7 +141,7 @@ def assemble(vehicle, library):
     volts += 1e-3 * rng.standard_normal(volts.shape)
     celsius = library["celsius"][placed][:, rows].T.reshape(len(rows), PROBES, -1).mean(axis=2) / 100
     celsius += 0.3 * rng.standard_normal(celsius.shape)
-    current = library["current"][rows] + 0.15 * rng.standard_normal(len(rows)) * (state != solver.OFF)
+    current = library["current"][rows] + 0.003 * library["capacity_ah"] * rng.standard_normal(len(rows)) * (state != solver.OFF)
     believed = library["soc"][rows] + 0.015 * np.interp(days, np.arange(DAYS + 1), rng.standard_normal(DAYS + 1))
     return {
         "times": times, "state": state, "volts": np.round(volts * 1000) / 1000, "celsius": np.round(celsius),
@@ -231,6 +234,65 @@ async def send(arguments, chosen):
         raise SystemExit("not all reports were accepted")
 
 
+LEAKS = ("cell-leaks", "cell-falls", "cell-leaks-parked")
+SPREAD_VOLTS = 0.1
+
+
+def first_spread(reports, begin):
+    """When an alarm at a spread of 100 mV would be raised after `begin`, in seconds."""
+    is_wide = np.ptp(reports["volts"], axis=1) > SPREAD_VOLTS
+    at = reports["times"][is_wide & (reports["times"] >= begin)]
+    return int(at[0]) if len(at) else None
+
+
+def charges(library, begin, end):
+    """How many charges began after `begin` until `end`."""
+    state = library["state"]
+    begins = np.flatnonzero((state[1:] == solver.CHARGING) & (state[:-1] != solver.CHARGING)) * STEP
+    return int(((begins > begin) & (begins <= end)).sum())
+
+
+def score(arguments, chosen):
+    """Which shorts were found, and what was said of others."""
+    alarms = {}
+    for line in open(arguments.alarms):
+        one = json.loads(line)
+        at = (datetime.datetime.fromisoformat(one["time"].replace("Z", "+00:00")) - BEGIN).total_seconds()
+        alarms.setdefault(one["asset"], []).append((at, one["rule"]))
+    of_set, wrong, days = {}, {}, {}
+    for vehicle in chosen:
+        library = load(arguments, vehicle["usage"])
+        reports = assemble(vehicle, library)
+        said = sorted(alarms.get(f"vehicle/{vehicle['vin']}", []))
+        onset = reports["onset"] if vehicle["set"].startswith("short") else None
+        early = [rule for at, rule in said if rule in LEAKS and (onset is None or at < onset)]
+        wrong.setdefault(vehicle["set"], []).extend(early)
+        others = [rule for at, rule in said if rule not in LEAKS]
+        days[vehicle["set"]] = days.get(vehicle["set"], 0) + DAYS
+        if arguments.verbose and (early or others):
+            print(vehicle["vin"], vehicle["set"], "wrong:", early, "others:", others)
+        if onset is None:
+            continue
+        found = [(at, rule) for at, rule in said if rule in LEAKS and at >= onset]
+        spread = first_spread(reports, onset)
+        at = found[0][0] if found else None
+        took = charges(library, onset, at if at is not None else DAYS * DAY)
+        of_set.setdefault(vehicle["set"], []).append((onset, at, spread, took))
+        if arguments.verbose:
+            hours = lambda time: None if time is None else round((time - onset) / 3600, 1)
+            print(vehicle["vin"], vehicle["set"], "silent" if reports["silent"] else "", "found", hours(at), found[:1], "spread", hours(spread), "charges", took)
+    for name, rows in sorted(of_set.items()):
+        found = sorted((at - onset) / 3600 for onset, at, _, _ in rows if at is not None)
+        first = sum(at is not None and took <= 1 for _, at, _, took in rows)
+        second = sum(at is not None and took <= 2 for _, at, _, took in rows)
+        sooner = sum(at is not None and (spread is None or at < spread) for _, at, spread, _ in rows)
+        never = sum(spread is None for _, _, spread, _ in rows)
+        print(f"{name}: {len(found)} of {len(rows)} found, {first} by the first charge after it began, {second} by the second; hours:", [round(one, 1) for one in found])
+        print(f"    {sooner} before a spread of 100 mV, which {never} never show")
+    for name, rules in wrong.items():
+        print(f"{name}: {days[name]} vehicle-days, wrong alarms about leaks: {len(rules)} {sorted(set(rules))}")
+
+
 def label(vehicle, reports):
     """From when to when it is faulty."""
     at = lambda seconds: (BEGIN + datetime.timedelta(seconds=int(seconds))).isoformat()
@@ -242,38 +304,51 @@ def solve_library(arguments):
     """Solves what is not there yet; a file appears when it is whole."""
     os.makedirs(arguments.library, exist_ok=True)
     for usage in range(USAGES):
-        path = arguments.library / f"{arguments.seed}-{usage}.npz"
+        path = arguments.library / f"{arguments.ah}ah-{arguments.seed}-{usage}.npz"
         if path.exists():
             continue
         with open(path.with_suffix(".part"), "wb") as part:
-            np.savez_compressed(part, **make_library(usage, arguments.seed))
+            np.savez_compressed(part, **make_library(usage, arguments.seed, arguments.ah // 5))
         os.replace(part.name, path)
         print(path, file=sys.stderr, flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["library", "list", "labels", "frames", "send"])
+    parser.add_argument("command", choices=["library", "list", "labels", "frames", "stream", "score", "send"])
     parser.add_argument("vin", nargs="*", help="only these vehicles")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--ah", type=int, choices=[5, 50], default=50, help="capacity of the units in series")
     parser.add_argument("--library", type=pathlib.Path, default=pathlib.Path.home() / ".cache/tongmai-packs/library")
     parser.add_argument("--healthy", type=int, default=7, help=f"healthy vehicles of each of the {USAGES} records of usage")
     parser.add_argument("--sets", help="only vehicles of these sets, with commas between")
     parser.add_argument("--to", help="HOST:PORT of the platform")
     parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--usages", help="only these records of usage, with commas between")
+    parser.add_argument("--alarms", help="what the rules have raised, for score")
+    parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_intermixed_args()
     if arguments.command == "library":
         return solve_library(arguments)
     if arguments.command == "send" and not arguments.to:
         parser.error("send wants --to HOST:PORT")
     sets = arguments.sets and arguments.sets.split(",")
-    wanted = lambda one: (not sets or one["set"] in sets) and (not arguments.vin or one["vin"] in arguments.vin)
+    usages = arguments.usages and [int(one) for one in arguments.usages.split(",")]
+    wanted = lambda one: (
+        (not sets or one["set"] in sets) and (not arguments.vin or one["vin"] in arguments.vin) and (not usages or one["usage"] in usages)
+    )
     chosen = [one for one in vehicles(arguments.seed, arguments.healthy) if wanted(one)]
     if arguments.command == "send":
         return asyncio.run(send(arguments, chosen))
+    if arguments.command == "score":
+        if not arguments.alarms:
+            parser.error("score wants --alarms FILE")
+        return score(arguments, chosen)
     for vehicle in chosen:
         if arguments.command == "list":
             print(json.dumps(vehicle))
+        elif arguments.command == "stream":
+            sys.stdout.buffer.write(frames(vehicle["vin"], assemble(vehicle, load(arguments, vehicle["usage"]))).tobytes())
         elif arguments.command == "frames":
             for row in frames(vehicle["vin"], assemble(vehicle, load(arguments, vehicle["usage"]))):
                 print(bytes(row).hex())
