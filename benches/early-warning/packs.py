@@ -234,7 +234,6 @@ async def send(arguments, chosen):
         raise SystemExit("not all reports were accepted")
 
 
-LEAKS = ("cell-leaks", "cell-falls", "cell-leaks-parked")
 SPREAD_VOLTS = 0.1
 
 
@@ -254,7 +253,7 @@ def charges(library, begin, end):
 
 def score(arguments, chosen):
     """Which shorts were found, and what was said of others."""
-    alarms = {}
+    alarms, leaks = {}, arguments.rules.split(",")
     for line in open(arguments.alarms):
         one = json.loads(line)
         at = (datetime.datetime.fromisoformat(one["time"].replace("Z", "+00:00")) - BEGIN).total_seconds()
@@ -265,15 +264,15 @@ def score(arguments, chosen):
         reports = assemble(vehicle, library)
         said = sorted(alarms.get(f"vehicle/{vehicle['vin']}", []))
         onset = reports["onset"] if vehicle["set"].startswith("short") else None
-        early = [rule for at, rule in said if rule in LEAKS and (onset is None or at < onset)]
+        early = [rule for at, rule in said if rule in leaks and (onset is None or at < onset)]
         wrong.setdefault(vehicle["set"], []).extend(early)
-        others = [rule for at, rule in said if rule not in LEAKS]
+        others = [rule for at, rule in said if rule not in leaks]
         days[vehicle["set"]] = days.get(vehicle["set"], 0) + DAYS
         if arguments.verbose and (early or others):
             print(vehicle["vin"], vehicle["set"], "wrong:", early, "others:", others)
         if onset is None:
             continue
-        found = [(at, rule) for at, rule in said if rule in LEAKS and at >= onset]
+        found = [(at, rule) for at, rule in said if rule in leaks and at >= onset]
         spread = first_spread(reports, onset)
         at = found[0][0] if found else None
         took = charges(library, onset, at if at is not None else DAYS * DAY)
@@ -282,12 +281,12 @@ def score(arguments, chosen):
             hours = lambda time: None if time is None else round((time - onset) / 3600, 1)
             print(vehicle["vin"], vehicle["set"], "silent" if reports["silent"] else "", "found", hours(at), found[:1], "spread", hours(spread), "charges", took)
     for name, rows in sorted(of_set.items()):
-        found = sorted((at - onset) / 3600 for onset, at, _, _ in rows if at is not None)
+        found = sorted(round(float(at - onset) / 3600, 1) for onset, at, _, _ in rows if at is not None)
         first = sum(at is not None and took <= 1 for _, at, _, took in rows)
         second = sum(at is not None and took <= 2 for _, at, _, took in rows)
         sooner = sum(at is not None and (spread is None or at < spread) for _, at, spread, _ in rows)
         never = sum(spread is None for _, _, spread, _ in rows)
-        print(f"{name}: {len(found)} of {len(rows)} found, {first} by the first charge after it began, {second} by the second; hours:", [round(one, 1) for one in found])
+        print(f"{name}: {len(found)} of {len(rows)} found, {first} by the first charge after it began, {second} by the second; hours:", found)
         print(f"    {sooner} before a spread of 100 mV, which {never} never show")
     for name, rules in wrong.items():
         print(f"{name}: {days[name]} vehicle-days, wrong alarms about leaks: {len(rules)} {sorted(set(rules))}")
@@ -326,6 +325,7 @@ def main():
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--usages", help="only these records of usage, with commas between")
     parser.add_argument("--alarms", help="what the rules have raised, for score")
+    parser.add_argument("--rules", default="cell-leaks,cell-falls,cell-leaks-parked", help="the rules about leaks that count, for score")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_intermixed_args()
     if arguments.command == "library":

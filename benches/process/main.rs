@@ -35,10 +35,12 @@ const LEARNING_MS: i64 = 86_400_000;
 #[derive(Default)]
 struct Tally {
     parts: u64,
-    /// Of each kind: how many there were, and after how many seconds each was found.
-    faults: BTreeMap<&'static str, (u64, Vec<f64>)>,
+    /// Of each kind: how many there were, after how many seconds each was found, and how many came while the alarm was on already.
+    faults: BTreeMap<&'static str, (u64, Vec<f64>, u64)>,
     /// Of each rule: alarms, and how many of them had nothing to tell.
     alarms: BTreeMap<&'static str, (u64, u64)>,
+    /// Parts that a worn tool was said to make still, and parts that were made until it was replaced.
+    left: Vec<(f64, f64)>,
 }
 
 fn main() -> Result<()> {
@@ -76,7 +78,7 @@ fn watch(mut machine: Machine, rules: &[Rule], options: &PlantOptions, days: i64
     let mut engine = Engine::new(rules.iter().cloned());
     let (begin, mut found) = (options.start.millis(), Vec::new());
     let counted = Timestamp::from_millis(begin + LEARNING_MS);
-    let mut lines = Vec::new();
+    let (mut lines, mut uses) = (Vec::new(), Vec::new());
     for piece in 1..=days * 86_400_000 / PIECE_MS {
         let now = Timestamp::from_millis(begin + piece * PIECE_MS);
         lines.clear();
@@ -87,6 +89,7 @@ fn watch(mut machine: Machine, rules: &[Rule], options: &PlantOptions, days: i64
         for batch in decoder.take().0 {
             found.extend(engine.take(&batch));
         }
+        uses.extend(lines.split(|byte| *byte == b'\n').filter_map(used_tool));
         if now > counted {
             let parts = lines.split(|byte| *byte == b'\n').filter(|line| is_part(line)).count();
             tally.parts += parts as u64;
@@ -98,11 +101,24 @@ fn watch(mut machine: Machine, rules: &[Rule], options: &PlantOptions, days: i64
         .filter(|event| event.what == What::Raised && event.time > counted)
         .map(|event| (event.rule.id.as_str(), event.time))
         .collect();
+    let is_on = |ids: &[&str], time: Timestamp| {
+        let before = found.iter().filter(|event| event.time <= time && ids.contains(&event.rule.id.as_str()));
+        before.last().is_some_and(|event| event.what != What::Returned)
+    };
     let faults: Vec<&ProcessFault> = machine.process_faults().iter().filter(|fault| fault.from > counted).collect();
     let ends = |fault: &ProcessFault| fault.to.unwrap_or(Timestamp::MAX);
     let is_in = |fault: &ProcessFault, time: Timestamp| {
         time >= fault.from && time.nanos().saturating_sub(GRACE_NANOS) <= ends(fault).nanos()
     };
+    for event in found.iter().filter(|event| event.rule.id == "tool-worn" && event.what == What::Raised) {
+        let worn = faults.iter().filter(|fault| fault.kind == ProcessFaultKind::Wear && is_in(fault, event.time));
+        // Of several tools that are worn, it is not known which one is meant.
+        let worn: Vec<&&ProcessFault> = worn.collect();
+        let (Some(said), [fault]) = (event.shows.iter().find(|shown| shown.name == "left"), &worn[..]) else { continue };
+        let until = fault.to.unwrap_or(Timestamp::MAX);
+        let is_later = |(time, tool): &&(Timestamp, u8)| *tool == fault.tool && *time > event.time && *time <= until;
+        tally.left.push((said.value, uses.iter().filter(is_later).count() as f64));
+    }
     for (rule, kinds) in SOUGHT {
         for (_, time) in alarms.iter().filter(|(id, _)| *id == rule) {
             let is_true =
@@ -115,8 +131,9 @@ fn watch(mut machine: Machine, rules: &[Rule], options: &PlantOptions, days: i64
         let sought = SOUGHT.iter().filter(|(_, kinds)| kinds.contains(&fault.kind));
         let ids: Vec<&str> = sought.map(|(id, _)| *id).collect();
         let first = alarms.iter().find(|(id, time)| ids.contains(id) && is_in(fault, *time));
-        let (all, found) = tally.faults.entry(word(fault.kind)).or_default();
+        let (all, found, on) = tally.faults.entry(word(fault.kind)).or_default();
         *all += 1;
+        *on += u64::from(first.is_none() && is_on(&ids, fault.from));
         found.extend(first.map(|(_, time)| (time.nanos() - fault.from.nanos()) as f64 / 1e9));
     }
     Ok(())
@@ -125,6 +142,14 @@ fn watch(mut machine: Machine, rules: &[Rule], options: &PlantOptions, days: i64
 /// Whether a line says that a part is done.
 fn is_part(line: &[u8]) -> bool {
     String::from_utf8_lossy(line).split_once("|part_count|").is_some_and(|(_, rest)| !rest.starts_with("0"))
+}
+
+/// When which tool was taken, if a line says so.
+fn used_tool(line: &[u8]) -> Option<(Timestamp, u8)> {
+    let line = std::str::from_utf8(line).ok()?;
+    let (time, rest) = line.split_once('|')?;
+    let number = rest.split_once("tool_number|")?.1.split('|').next()?;
+    Some((time.parse().ok()?, number.parse().ok()?))
 }
 
 fn word(kind: ProcessFaultKind) -> &'static str {
@@ -137,12 +162,27 @@ fn word(kind: ProcessFaultKind) -> &'static str {
 
 fn told(tally: &Tally) {
     println!("{} parts after a day of learning", tally.parts);
-    for (kind, (all, found)) in &tally.faults {
+    for (kind, (all, found, on)) in &tally.faults {
         let mut secs = found.clone();
         secs.sort_by(f64::total_cmp);
         let middle = secs.get(secs.len() / 2).copied().unwrap_or(f64::NAN);
         let most = secs.last().copied().unwrap_or(f64::NAN);
-        println!("{kind}: {} of {all} found, after {middle:.0} s in the middle, {most:.0} s at most", found.len());
+        println!(
+            "{kind}: {} of {all} found, after {middle:.0} s in the middle, {most:.0} s at most; {on} came while the alarm was on",
+            found.len()
+        );
+    }
+    let mut away: Vec<f64> = tally.left.iter().map(|(said, real)| (said - real).abs()).collect();
+    away.sort_by(f64::total_cmp);
+    if let Some(middle) = away.get(away.len() / 2) {
+        let mut real: Vec<f64> = tally.left.iter().map(|(_, real)| *real).collect();
+        real.sort_by(f64::total_cmp);
+        let within = tally.left.iter().filter(|(said, real)| (said - real).abs() <= (real * 0.5).max(2.0)).count();
+        println!(
+            "parts that are left: {} foretold; {middle:.1} away from what was made in the middle, of {:.0}; {within} within half of it, or 2",
+            away.len(),
+            real[real.len() / 2]
+        );
     }
     for (rule, (all, wrong)) in &tally.alarms {
         let rate = *wrong as f64 / tally.parts as f64 * 1_000.0;

@@ -108,7 +108,7 @@ impl Reader<'_> {
             }
             (
                 "usual" | "usual_spread" | "usual_count" | "so_far" | "last" | "last_usual" | "last_spread"
-                | "last_count",
+                | "last_count" | "last_first" | "last_level" | "last_trend",
                 [a, circumstances, rest @ ..],
             ) if rest.len() < 2 => self.usual(name, a, circumstances, rest.first()),
             ("mean_during", [a, condition, options @ ..]) => self.mean_during(part, a, condition, options),
@@ -121,8 +121,8 @@ impl Reader<'_> {
             _ => Err(wrong(format!(
                 "`{name}` of {} is not known: expected unit, to, the, abs, floor, is_known, only, siblings, unchanged, bit, min, max, \
                  mean, median, spread, size, second_min, second_max, argmin, argmax, at, previous, rate, lasts, mean_over, min_over, max_over, change_over, slope_over, \
-                 times_over, mean_during, correlation_over, usual, usual_spread, usual_count, so_far, last, last_usual, last_spread or \
-                 last_count",
+                 times_over, mean_during, correlation_over, usual, usual_spread, usual_count, so_far, last, last_usual, last_spread, \
+                 last_count, last_first, last_level or last_trend",
                 arguments.len()
             ))),
         }
@@ -219,7 +219,10 @@ impl Reader<'_> {
             "last" => (5, unit),
             "last_usual" => (6, unit),
             "last_spread" => (7, difference),
-            _ => (8, Some(Unit::one())),
+            "last_count" => (8, Some(Unit::one())),
+            "last_first" => (9, unit),
+            "last_level" => (10, unit),
+            _ => (11, difference),
         };
         let place = self.steps.add(Op::Number(Bits::of(f64::from(place))));
         Ok(Meant { step: self.steps.add(Op::At(all, place)), kind: Kind::Number(unit) })

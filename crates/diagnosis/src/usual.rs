@@ -18,9 +18,14 @@ const MEMORY: f32 = 50.0;
 /// After so many times, one that is far away counts as one that is this many standard deviations away.
 const FAR_AFTER: u32 = 8;
 const FAR: f32 = 4.0;
+/// So many times are the first ones.
+const FIRST: usize = 3;
+/// How much of a time goes into where it stands now, and into where that goes from time to time (double exponential smoothing).
+const LEVEL_SHARE: f32 = 0.3;
+const TREND_SHARE: f32 = 0.1;
 
 /// How many numbers [`Usual::told`] gives.
-pub(crate) const TOLD: usize = 8;
+pub(crate) const TOLD: usize = 11;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -40,6 +45,12 @@ struct Learnt {
     mean: f32,
     variance: f32,
     count: u32,
+    /// The first times; one of them may have been unlike the others.
+    first: [f32; FIRST],
+    /// The mean of about the last five times.
+    level: f32,
+    /// How much that changes from time to time.
+    trend: f32,
     /// The number of the time that was the last to have them.
     seen: u32,
 }
@@ -120,7 +131,7 @@ impl Usual {
     }
 
     /// What is usual under the circumstances of now: mean, standard deviation, from how many times; the mean so far; of the last
-    /// time that is over its mean, and what had been usual before it.
+    /// time that is over its mean, and what had been usual before it; the middle one of the first times, the mean of the last few, and how it changes.
     pub(crate) fn told(&self) -> [f64; TOLD] {
         let now = self.now.as_ref();
         let learnt = |learnt: Option<&Learnt>| match learnt {
@@ -133,7 +144,10 @@ impl Usual {
         let so_far = now.filter(|now| now.seconds > 0.0).map_or(f64::NAN, |now| now.sum / now.seconds);
         let last = self.last.map_or(f64::NAN, |last| f64::from(last.mean));
         let before = learnt(self.last.as_ref().map(|last| &last.usual));
-        [usual[0], usual[1], usual[2], so_far, last, before[0], before[1], before[2]]
+        let known = self.last.as_ref().map(|last| last.usual).filter(|usual| usual.count as usize >= FIRST);
+        let [first, level, trend] = known.map_or([f32::NAN; 3], |usual| [usual.first(), usual.level, usual.trend]);
+        let [first, level, trend] = [first, level, trend].map(f64::from);
+        [usual[0], usual[1], usual[2], so_far, last, before[0], before[1], before[2], first, level, trend]
     }
 }
 
@@ -165,6 +179,20 @@ impl Learnt {
         let new = (1.0 / self.count as f32).max(1.0 / MEMORY);
         self.mean += new * away;
         self.variance = (1.0 - new) * (self.variance + new * away * away);
+        if let Some(first) = self.first.get_mut(self.count as usize - 1) {
+            (*first, self.level) = (mean, self.mean);
+            return;
+        }
+        let away = mean - self.level - self.trend;
+        self.level += self.trend + LEVEL_SHARE * away;
+        self.trend += TREND_SHARE * away;
+    }
+
+    /// The middle one of the first times.
+    fn first(&self) -> f32 {
+        let mut first = self.first;
+        first.sort_by(f32::total_cmp);
+        first[FIRST / 2]
     }
 }
 
@@ -202,6 +230,20 @@ mod tests {
         usual.take(0.0, None, at(404), true);
         let told = usual.told();
         assert!((told[4] - 45.5).abs() < 1e-5 && (told[5] - 50.0).abs() < 1e-5 && told[2] == 0.0, "{told:?}");
+    }
+
+    #[test]
+    fn what_it_was_at_first_is_known_and_how_it_changes() {
+        let mut usual = Usual::default();
+        for number in 0..40 {
+            cut(&mut usual, number * 100, 50.0 + number as f64);
+            usual.accept();
+        }
+        let [first, level, trend] = usual.told()[8..] else { panic!("three numbers") };
+        assert_eq!(first, 51.0);
+        assert!((level - 88.0).abs() < 0.3 && (trend - 1.0).abs() < 0.05, "{level} {trend}");
+        let few = Usual::default().told();
+        assert!(few[8..].iter().all(|number| number.is_nan()));
     }
 
     #[test]
