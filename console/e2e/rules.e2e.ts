@@ -2,7 +2,7 @@
 // are shown. Against the stand-in, or a running server.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { launch, picture, serverUnderTest, type Server } from './browser';
+import { launch, picture, serverUnderTest, startMock, type Server } from './browser';
 
 /** A busy computer takes its time. */
 const PATIENCE_MS = 60_000;
@@ -112,9 +112,45 @@ it('shows open alarms in the fleet, and leads to those of one vehicle', async ()
   const alarms = await page.getAttribute('[data-row="0"] [data-alarms]', 'data-alarms');
   await page.click('[data-row="0"] [data-alarms]');
   await page.waitForSelector('[data-test="only"]');
-  const listed = () => page.$$eval('tr[data-alarm]', (rows) => rows.length);
+  // Those that are folded count too.
+  const listed = async () =>
+    (await page.$$eval('tr[data-alarm]:not([data-under])', (rows) => rows.length)) +
+    (await page.$$eval('[data-test="consequences"]', (folds) =>
+      folds.reduce((sum, fold) => sum + Number(fold.getAttribute('data-count')), 0),
+    ));
   await expect.poll(listed, { timeout: PATIENCE_MS }).toBe(Number(alarms));
   await picture(page, 'alarms-of-vehicle-en-light-1920');
+});
+
+it('folds consequences under their cause, and opens them with the keyboard', async () => {
+  const plant = await startMock({ historyMs: 60_000 });
+  const { alarms } = (await (await fetch(`${plant.url}/api/v1/alarms`)).json()) as { alarms: object[] };
+  await page.goto(`${plant.url}/alarms`);
+  const door = 'tr[data-alarm="door"] [data-test="consequences"]';
+  await page.waitForSelector(door);
+  expect(await page.getAttribute(door, 'aria-expanded')).toBe('false');
+  expect(await page.textContent(door)).toContain('2 consequences');
+  expect(await page.$('[data-under]')).toBeNull();
+  await page.focus(door);
+  await page.keyboard.press('Enter');
+  const under = () =>
+    page.$$eval('[data-under="door"]', (rows) => rows.map((row) => row.getAttribute('data-alarm')).join(' '));
+  await expect.poll(under).toBe('spindle-held part-late');
+  expect(await page.getAttribute(door, 'aria-expanded')).toBe('true');
+  await picture(page, 'alarms-open-fold-en-light-1920');
+  // One of them can be seen in full, and folding loses none.
+  await page.click('[data-alarm="part-late"] .title');
+  await page.waitForSelector('[data-test="alarm"] dl');
+  expect(await page.textContent('[data-test="alarm"] dl')).toContain('spindle-held');
+  for (const fold of await page.$$('[data-test="consequences"][aria-expanded="false"]')) await fold.click();
+  await expect.poll(() => page.$$eval('tr[data-alarm]', (rows) => rows.length)).toBe(alarms.length);
+  await page.focus(door);
+  await page.keyboard.press('Space');
+  await expect.poll(under).toBe('');
+  // Where its cause is not listed, a consequence stands alone.
+  await page.goto(`${plant.url}/alarms?rule=part-late`);
+  await page.waitForSelector('tr[data-alarm="part-late"]:not([data-under])');
+  plant.stop();
 });
 
 it('shows open alarms on the cards of machines, and on the page of one', async () => {

@@ -47,6 +47,12 @@ const RULES = [
   rule('never-on', 'medium', both('已停用', 'Not in use yet'), 'vehicle_speed > 100', { enabled: false }),
 ];
 
+/** Each a consequence of the one before, the first one of a door that is open. */
+const CHAIN = [
+  ['spindle-held', 'medium', both('主轴停转', 'The spindle is held')],
+  ['part-late', 'low', both('工件延误', 'The part is late')],
+];
+
 function alarm(asset, id, priority, title, nowMs) {
   return {
     asset,
@@ -72,12 +78,20 @@ export class Alarms {
     const servo = both('伺服过热', 'Servo is too hot');
     const door = both('门未关', 'The door is open');
     const ofMachine = machine
-      ? [alarm(machine, 'condition:servo:4711', 'high', servo, nowMs), alarm(machine, 'door', 'low', door, nowMs)]
+      ? [
+          alarm(machine, 'condition:servo:4711', 'high', servo, nowMs),
+          alarm(machine, 'door', 'low', door, nowMs),
+          ...CHAIN.map(([id, priority, title], i) => ({
+            ...alarm(machine, id, priority, title, nowMs),
+            consequence_of: i === 0 ? { rule: 'door', title: door } : { rule: CHAIN[i - 1][0], title: CHAIN[i - 1][2] },
+          })),
+        ]
       : [];
     const ofVehicles = fleet.rows.flatMap(({ asset, alarms, priority }) =>
       Array.from({ length: alarms }, (_, i) => {
         const { id, title } = RULES[i % 2];
-        return alarm(asset, i < 2 ? id : `${id}-${i}`, i === 0 ? priority : 'low', title, nowMs);
+        const one = alarm(asset, i < 2 ? id : `${id}-${i}`, i === 0 ? priority : 'low', title, nowMs);
+        return i < 2 ? one : { ...one, consequence_of: { rule: RULES[i - 2].id, title: RULES[i - 2].title } };
       }),
     );
     this.all = [...ofMachine, ...ofVehicles].sort((a, b) => OPEN.indexOf(a.priority) - OPEN.indexOf(b.priority));
