@@ -122,7 +122,7 @@ it('shows open alarms in the fleet, and leads to those of one vehicle', async ()
   await picture(page, 'alarms-of-vehicle-en-light-1920');
 });
 
-it('folds consequences under their cause, and opens them with the keyboard', async () => {
+it('folds consequences under their cause, opens them with the keyboard, and tells who is told', async () => {
   const plant = await startMock({ historyMs: 60_000 });
   const { alarms } = (await (await fetch(`${plant.url}/api/v1/alarms`)).json()) as { alarms: object[] };
   await page.goto(`${plant.url}/alarms`);
@@ -147,6 +147,10 @@ it('folds consequences under their cause, and opens them with the keyboard', asy
   await page.focus(door);
   await page.keyboard.press('Space');
   await expect.poll(under).toBe('');
+  // Who is told, those with troubles first.
+  const told = await page.$$eval('[data-target]', (rows) => rows.map((row) => row.getAttribute('data-state')));
+  expect(told).toEqual(['failed', 'retrying', 'ready']);
+  expect(await page.textContent('[data-target="manager"] [data-test="trouble"]')).toContain('connection refused');
   // Where its cause is not listed, a consequence stands alone.
   await page.goto(`${plant.url}/alarms?rule=part-late`);
   await page.waitForSelector('tr[data-alarm="part-late"]:not([data-under])');

@@ -72,6 +72,29 @@ function alarm(asset, id, priority, title, nowMs) {
   };
 }
 
+function target(name, kind, more) {
+  const nothing = { reason: null, last_success: null, last_error: null, last_error_at: null };
+  return { name, kind, state: 'ready', waiting_about: 0, told: 0, given_up: 0, failures: 0, ...nothing, ...more };
+}
+
+/** Those who are told: one that takes all, one that is down, and one that is configured wrongly. */
+export function targets(nowMs) {
+  const ago = (secs) => new Date(nowMs - secs * 1_000).toISOString();
+  const refused = { last_error: 'web hook: connection refused', last_error_at: ago(40) };
+  return [
+    target('shift', 'smtp', { told: 1_204, last_success: ago(90) }),
+    target('manager', 'webhook', {
+      state: 'retrying',
+      waiting_about: 17,
+      told: 3,
+      given_up: 1,
+      failures: 9,
+      ...refused,
+    }),
+    target('bus', 'mqtt', { state: 'failed', reason: 'password_file: cannot read `mqtt-password.txt`' }),
+  ];
+}
+
 export class Alarms {
   constructor(plant, fleet, nowMs) {
     const machine = plant.machines[1]?.asset;

@@ -4,7 +4,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Alarms } from './alarms.mjs';
+import { Alarms, targets } from './alarms.mjs';
 import { Fleet, vehicleProfile } from './fleet.mjs';
 import { Plant, profiles } from './plant.mjs';
 
@@ -60,6 +60,7 @@ function routes(plant, fleet, alarms, nowMs) {
     '/api/v1/fleet/positions': (query) => fleet.positions(query, nowMs()),
     '/api/v1/alarms': (query) => alarms.told(query),
     '/api/v1/alarms/records': () => ({ records: [] }),
+    '/api/v1/notify': () => ({ targets: targets(nowMs()) }),
     '/api/v1/rules': () => alarms.rules(nowMs()),
     '/api/v1/orders': (query) => fleet.ordersOf(query.get('asset'), nowMs()),
     '/api/v1/history': (query) => {

@@ -1,5 +1,6 @@
 // The words for alarms, in the language of the person.
 import type { AlarmState, Both, Deed, Priority } from '../api/alarms';
+import type { TargetKind, TargetState } from '../api/notify';
 import type { Locale } from '../format/format';
 import { m } from '../paraglide/messages';
 
@@ -49,6 +50,20 @@ const EVENTS: Record<string, () => string> = {
   in_service: m.event_in_service,
 };
 
+const TARGET_KINDS: Record<TargetKind, () => string> = {
+  webhook: m.target_webhook,
+  smtp: m.target_smtp,
+  mqtt: m.target_mqtt,
+};
+
+const TARGET_STATES: Record<TargetState, () => string> = {
+  ready: m.target_ready,
+  retrying: m.target_retrying,
+  failed: m.target_failed,
+};
+
+export const targetKindWord = (kind: TargetKind): string => TARGET_KINDS[kind]?.() ?? kind;
+export const targetStateWord = (state: TargetState): string => TARGET_STATES[state]?.() ?? state;
 export const alarmStateWord = (state: AlarmState): string => STATES[state]?.() ?? state;
 export const priorityWord = (priority: Priority): string => PRIORITIES[priority]?.() ?? priority;
 export const deedWord = (deed: Deed): string => DEEDS[deed]();
