@@ -102,8 +102,8 @@ fn watch(mut machine: Machine, rules: &[Rule], options: &PlantOptions, days: i64
         .map(|event| (event.rule.id.as_str(), event.time))
         .collect();
     let is_on = |ids: &[&str], time: Timestamp| {
-        let before = found.iter().filter(|event| event.time <= time && ids.contains(&event.rule.id.as_str()));
-        before.last().is_some_and(|event| event.what != What::Returned)
+        let mut before = found.iter().rev().filter(|event| event.time <= time && ids.contains(&event.rule.id.as_str()));
+        before.next().is_some_and(|event| event.what != What::Returned)
     };
     let faults: Vec<&ProcessFault> = machine.process_faults().iter().filter(|fault| fault.from > counted).collect();
     let ends = |fault: &ProcessFault| fault.to.unwrap_or(Timestamp::MAX);
@@ -114,7 +114,9 @@ fn watch(mut machine: Machine, rules: &[Rule], options: &PlantOptions, days: i64
         let worn = faults.iter().filter(|fault| fault.kind == ProcessFaultKind::Wear && is_in(fault, event.time));
         // Of several tools that are worn, it is not known which one is meant.
         let worn: Vec<&&ProcessFault> = worn.collect();
-        let (Some(said), [fault]) = (event.shows.iter().find(|shown| shown.name == "left"), &worn[..]) else { continue };
+        let (Some(said), [fault]) = (event.shows.iter().find(|shown| shown.name == "left"), &worn[..]) else {
+            continue;
+        };
         let until = fault.to.unwrap_or(Timestamp::MAX);
         let is_later = |(time, tool): &&(Timestamp, u8)| *tool == fault.tool && *time > event.time && *time <= until;
         tally.left.push((said.value, uses.iter().filter(is_later).count() as f64));

@@ -257,11 +257,7 @@ impl Lines<'_> {
     fn rule(&self, table: Spanned<RuleTable>) -> Result<Rule, RuleError> {
         let place = self.place(table.span().start);
         let table = table.into_inner();
-        let wrong = |place: &Place, problem: String| RuleError {
-            place: place.clone(),
-            rule: Some(table.id.chars().take(64).collect()),
-            problem,
-        };
+        let wrong = |place: &Place, problem: String| wrong(&table.id, place, problem);
         let is_name = |name: &str| {
             let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
             (1..=64).contains(&name.len()) && name.chars().all(is_plain)
@@ -296,23 +292,8 @@ impl Lines<'_> {
                 .filter(|delay| *delay <= DELAY_MAX)
                 .ok_or_else(|| wrong(&self.place(text.span().start), format!("{name}: {}", expected(text.get_ref())))),
         };
-        let silent = table.silent.as_ref().map(|text| {
-            let place = self.place(text.span().start);
-            let others = [
-                ("on_delay", table.on_delay.is_some()),
-                ("off_delay", table.off_delay.is_some()),
-                ("clear", table.clear.is_some()),
-                ("suppressed_when", table.suppressed_when.is_some()),
-                ("shows", !table.shows.is_empty()),
-            ];
-            if let Some((name, _)) = others.iter().find(|(_, is_there)| *is_there) {
-                return Err(wrong(&place, format!("silent: expected no `{name}` beside it")));
-            }
-            let expected = || wrong(&place, format!("silent: {}, and at least 1min", expected(text.get_ref())));
-            duration(text.get_ref()).filter(|silence| (SILENCE_MIN..=DELAY_MAX).contains(silence)).ok_or_else(expected)
-        });
         Ok(Rule {
-            silent: silent.transpose()?,
+            silent: self.silence(&table)?,
             version: table.version,
             assets: table.assets.clone(),
             priority: table.priority,
@@ -336,6 +317,29 @@ impl Lines<'_> {
             place,
         })
     }
+
+    /// The silence that a rule is about, which stands alone.
+    fn silence(&self, table: &RuleTable) -> Result<Option<Duration>, RuleError> {
+        let Some(text) = &table.silent else { return Ok(None) };
+        let place = self.place(text.span().start);
+        let others = [
+            ("on_delay", table.on_delay.is_some()),
+            ("off_delay", table.off_delay.is_some()),
+            ("clear", table.clear.is_some()),
+            ("suppressed_when", table.suppressed_when.is_some()),
+            ("shows", !table.shows.is_empty()),
+        ];
+        if let Some((name, _)) = others.iter().find(|(_, is_there)| *is_there) {
+            return Err(wrong(&table.id, &place, format!("silent: expected no `{name}` beside it")));
+        }
+        let silence = duration(text.get_ref()).filter(|silence| (SILENCE_MIN..=DELAY_MAX).contains(silence));
+        let problem = || format!("silent: {}, and at least 1min", expected(text.get_ref()));
+        silence.map(Some).ok_or_else(|| wrong(&table.id, &place, problem()))
+    }
+}
+
+fn wrong(rule: &str, place: &Place, problem: String) -> RuleError {
+    RuleError { place: place.clone(), rule: Some(rule.chars().take(64).collect()), problem }
 }
 
 /// The names that stand in braces in `text`.
