@@ -18,6 +18,8 @@ export interface Rule {
   clear?: string;
   on_delay_secs: number;
   off_delay_secs: number;
+  /** For how long nothing has to be heard after it was so. */
+  silent_secs?: number;
   latched: boolean;
   /** File and line. */
   place: string;

@@ -122,6 +122,8 @@ pub struct Alarm {
     pub times: u64,
     is_latched: bool,
     is_suppressed: bool,
+    /// Whether it is over because nobody can say any more, at a time that is not the source's.
+    is_withdrawn: bool,
     shelved: Option<(Done, i64)>,
     raised: i64,
     returned: Option<i64>,
@@ -174,6 +176,7 @@ impl Alarm {
             times: 0,
             is_latched: false,
             is_suppressed: false,
+            is_withdrawn: false,
             shelved: None,
             raised: record.time.nanos(),
             returned: None,
@@ -248,12 +251,13 @@ impl Alarm {
             Happened::Raised(said) => {
                 // It is known already, or was found in what came late, while something newer is known.
                 let time = record.time.nanos();
-                if self.times > 0 && (time <= self.raised || self.returned.is_some_and(|returned| time < returned)) {
+                let was_so = !self.is_withdrawn && self.returned.is_some_and(|returned| time < returned);
+                if self.times > 0 && (time <= self.raised || was_so) {
                     return;
                 }
                 self.said = (**said).clone();
                 (self.is_active, self.returned, self.acknowledged) = (true, None, None);
-                (self.is_latched, self.is_suppressed) = (said.latched, false);
+                (self.is_latched, self.is_suppressed, self.is_withdrawn) = (said.latched, false, false);
                 (self.raised, self.times) = (record.time.nanos(), self.times + 1);
                 self.recently.push_back(self.raised);
                 if self.recently.len() > 2 * CHATTERING_TIMES {
@@ -266,7 +270,7 @@ impl Alarm {
                 (self.is_active, self.returned) = (false, Some(record.time.nanos()));
             }
             Happened::Withdrawn if is_this => {
-                self.is_suppressed = false;
+                (self.is_suppressed, self.is_withdrawn) = (false, true);
                 (self.is_active, self.is_latched, self.returned) = (false, false, Some(record.time.nanos()));
             }
             Happened::Returned | Happened::Withdrawn | Happened::Suppressed | Happened::Unsuppressed => return,
@@ -519,6 +523,25 @@ mod tests {
         assert_eq!(state(&over, 21), Normal);
         let again = [&over[..], &[record(30, 30, said(false)), record(31, 10, Happened::Suppressed)]].concat();
         assert_eq!(state(&again, 32), Unacknowledged);
+    }
+
+    #[test]
+    fn what_is_found_late_counts_unless_something_newer_is_known() {
+        let mut book = Book::default();
+        let mut times = |second: i64, raised: i64, happened: Happened| {
+            book.apply(&record(second, raised, happened));
+            let alarm = book.get(ASSET, RULE).unwrap();
+            (alarm.times, alarm.is_active)
+        };
+        assert_eq!(times(100, 100, said(false)), (1, true));
+        assert_eq!(times(200, 100, Happened::Returned), (1, false));
+        assert_eq!(times(150, 150, said(false)), (1, false), "it was so then");
+        assert_eq!(times(160, 150, Happened::Returned), (1, false));
+        assert_eq!(times(250, 250, said(false)), (2, true));
+        assert_eq!(times(240, 240, said(false)), (2, true), "it has been raised since");
+        // When it was withdrawn is no time of the source.
+        assert_eq!(times(9_000, 250, Happened::Withdrawn), (2, false));
+        assert_eq!(times(300, 300, said(false)), (3, true));
     }
 
     #[test]
