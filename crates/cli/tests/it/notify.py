@@ -1,7 +1,7 @@
 """Those who are told of alarms, by programs that others wrote.
 
 usage: notify.py webhook PORT LOG FAILURES SECRET [CERTIFICATE]   Python's http.server; fails so often at first
-       notify.py smtp PORT LOG CERTIFICATE                        aiosmtpd with STARTTLS; Python's email reads the mails
+       notify.py smtp PORT LOG CERTIFICATE USER PASSWORD          aiosmtpd with STARTTLS and a login; Python's email reads the mails
        notify.py broker PORT TLS_PORT CERTIFICATE                 amqtt
        notify.py subscriber PORT LOG                              paho
 Each appends a line of JSON to LOG for all that it was told.
@@ -65,18 +65,23 @@ def webhook():
 
 def smtp():
     from aiosmtpd.controller import Controller
+    from aiosmtpd.smtp import AuthResult
+
+    def authenticate(server, session, envelope, mechanism, data):
+        return AuthResult(success=(data.login.decode(), data.password.decode()) == (sys.argv[5], sys.argv[6]))
 
     class Handler:
         async def handle_DATA(self, server, session, envelope):
             mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
             log({
-                "encrypted": session.ssl is not None, "recipients": envelope.rcpt_tos, "from": str(mail["from"]),
+                "encrypted": session.ssl is not None, "known": session.authenticated, "recipients": envelope.rcpt_tos, "from": str(mail["from"]),
                 "subject": str(mail["subject"]), "id": str(mail["message-id"]), "defects": len(mail.defects),
                 "text": mail.get_content(),
             })
             return "250 taken"
 
-    Controller(Handler(), hostname="127.0.0.1", port=PORT, tls_context=tls(sys.argv[4]), require_starttls=True).start()
+    options = {"tls_context": tls(sys.argv[4]), "require_starttls": True, "auth_required": True, "authenticator": authenticate}
+    Controller(Handler(), hostname="127.0.0.1", port=PORT, **options).start()
     threading.Event().wait()
 
 

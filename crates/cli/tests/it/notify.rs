@@ -161,16 +161,19 @@ fn a_web_hook_is_told_in_order_signed_encrypted_and_again_until_it_takes_it() {
 }
 
 #[test]
-fn a_mail_under_starttls_is_read_as_it_was_meant() {
+fn a_mail_under_starttls_after_a_login_is_read_as_it_was_meant() {
     if !has("aiosmtpd") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let Some(own) = certificate(folder.path()) else { return };
     let (post, log) = (free_address(), folder.path().join("mail.log"));
-    let _peer = peer(&["smtp", &post.port().to_string(), log.to_str().unwrap(), own.to_str().unwrap()]);
+    let (port, [log_path, own]) = (post.port().to_string(), [&log, &own].map(|path| path.to_str().unwrap()));
+    let _peer = peer(&["smtp", &port, log_path, own, "tongmai", "口令 7"]);
+    fs::write(folder.path().join("mail.txt"), "口令 7\n").unwrap();
     let notify = format!(
         "[[notify]]\nname = \"shift\"\nca_file = \"own.pem\"\n[notify.smtp]\nhost = \"127.0.0.1\"\nport = {}\n\
+         user = \"tongmai\"\npassword_file = \"mail.txt\"\n\
          from = \"通脉 <alarms@example.com>\"\nto = [\"li@example.com\", \"Wang <wang@example.com>\"]\n",
         post.port()
     );
@@ -181,7 +184,7 @@ fn a_mail_under_starttls_is_read_as_it_was_meant() {
     for (told, subject) in heard.iter().zip(&subjects) {
         assert_eq!((&told["subject"], &told["from"]), (&json!(subject), &json!("通脉 <alarms@example.com>")));
         assert_eq!(told["recipients"], json!(["li@example.com", "wang@example.com"]));
-        assert_eq!((&told["defects"], &told["encrypted"]), (&json!(0), &json!(true)));
+        assert_eq!((&told["defects"], &told["encrypted"], &told["known"]), (&json!(0), &json!(true), &json!(true)));
         assert!(told["text"].as_str().unwrap().contains("规则: fast"), "{told}");
     }
     assert_ne!(heard[0]["id"], heard[1]["id"]);
