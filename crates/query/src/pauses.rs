@@ -21,6 +21,8 @@ use futures::{StreamExt, stream};
 
 /// Rows of one side that are compared with all of the other between two pauses.
 const ROWS: usize = 16;
+/// The same, where only those of the other are compared that have the same key, which may be many.
+const ROWS_WITH_KEY: usize = 128;
 
 /// See the module.
 #[derive(Debug)]
@@ -41,15 +43,20 @@ impl PhysicalOptimizerRule for Pauses {
 }
 
 fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    let compares_all = plan.is::<NestedLoopJoinExec>();
-    let makes_many = compares_all || plan.is::<HashJoinExec>() || plan.is::<CrossJoinExec>() || plan.is::<UnnestExec>();
-    if !makes_many {
+    let by_key = plan.downcast_ref::<HashJoinExec>();
+    let compares = if plan.is::<NestedLoopJoinExec>() {
+        Some(ROWS)
+    } else {
+        by_key.filter(|join| join.filter().is_some()).map(|_| ROWS_WITH_KEY)
+    };
+    let makes_many = by_key.is_some() || plan.is::<CrossJoinExec>() || plan.is::<UnnestExec>();
+    if !makes_many && compares.is_none() {
         return Ok(Transformed::no(plan));
     }
-    let plan = match &plan.children()[..] {
+    let plan = match (&plan.children()[..], compares) {
         // The second one is what streams by; the first one is in memory then.
-        [first, second] if compares_all => {
-            let children = vec![Arc::clone(first), Arc::new(PausingExec::over(second)) as _];
+        ([first, second], Some(rows)) => {
+            let children = vec![Arc::clone(first), Arc::new(PausingExec::over(second, rows)) as _];
             replace_children_if_necessary(plan, children)?
         }
         _ => plan,
@@ -61,17 +68,19 @@ fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn Execu
 #[derive(Debug)]
 struct PausingExec {
     input: Arc<dyn ExecutionPlan>,
+    /// So many.
+    rows: usize,
 }
 
 impl PausingExec {
-    fn over(input: &Arc<dyn ExecutionPlan>) -> Self {
-        Self { input: Arc::clone(input) }
+    fn over(input: &Arc<dyn ExecutionPlan>, rows: usize) -> Self {
+        Self { input: Arc::clone(input), rows }
     }
 }
 
 impl DisplayAs for PausingExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PausingExec: rows={ROWS}")
+        write!(f, "PausingExec: rows={}", self.rows)
     }
 }
 
@@ -101,11 +110,12 @@ impl ExecutionPlan for PausingExec {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let [input] = &children[..] else { return internal_err!("one input is paused, not {}", children.len()) };
-        Ok(Arc::new(Self::over(input)))
+        Ok(Arc::new(Self::over(input, self.rows)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let parts = self.input.execute(partition, context)?.flat_map(|batch| stream::iter(parts(batch)));
+        let rows = self.rows;
+        let parts = self.input.execute(partition, context)?.flat_map(move |batch| stream::iter(parts(batch, rows)));
         let paused = parts.then(|part| async {
             tokio::task::yield_now().await;
             part
@@ -114,8 +124,8 @@ impl ExecutionPlan for PausingExec {
     }
 }
 
-fn parts(batch: Result<RecordBatch>) -> Vec<Result<RecordBatch>> {
+fn parts(batch: Result<RecordBatch>, most: usize) -> Vec<Result<RecordBatch>> {
     let Ok(batch) = batch else { return vec![batch] };
     let rows = batch.num_rows();
-    (0..rows).step_by(ROWS).map(|first| Ok(batch.slice(first, ROWS.min(rows - first)))).collect()
+    (0..rows).step_by(most).map(|first| Ok(batch.slice(first, most.min(rows - first)))).collect()
 }
