@@ -22,6 +22,8 @@ const BEGIN_SECS: i64 = 1_767_225_600;
 const ASSET: &str = "site/case";
 /// What says that there is no value.
 const NOTHING: &str = "-";
+/// A case is no longer.
+const LASTS_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// How often the clock ticks.
 const TICK_SECS: u64 = 10;
 
@@ -145,8 +147,12 @@ pub fn read_cases(file: &str, text: &str) -> Result<Cases, RuleError> {
         });
         let expect = expect.collect::<Result<_, _>>()?;
         let until = table.until.as_ref().map(|text| {
-            let expected = || wrong(begin.clone(), format!("until: expected a time such as \"30min\", got `{text}`"));
-            duration(text).ok_or_else(expected)
+            let expected = || {
+                let days = LASTS_MAX.as_secs() / 86_400;
+                let problem = format!("until: expected a time such as \"30min\", of at most {days} days, got `{text}`");
+                wrong(begin.clone(), problem)
+            };
+            duration(text).filter(|until| *until <= LASTS_MAX).ok_or_else(expected)
         });
         let until = until.transpose()?;
         Ok(Case {
@@ -188,8 +194,10 @@ fn rows(text: &str) -> Result<Rows, (usize, String)> {
         let span = span(times).ok_or_else(|| wrong(format!("expected `90s` or `0s..5min/30s`, got `{times}`")))?;
         let (mut at, end, step) = span;
         while at <= end {
-            if rows.last().is_some_and(|(last, _)| *last >= at) || rows.len() >= ROWS_MAX {
-                return Err(wrong(format!("expected times that rise, and at most {ROWS_MAX} rows")));
+            if rows.last().is_some_and(|(last, _)| *last >= at) || rows.len() >= ROWS_MAX || at > LASTS_MAX {
+                let days = LASTS_MAX.as_secs() / 86_400;
+                let problem = format!("expected times that rise, at most {ROWS_MAX} rows, and at most {days} days");
+                return Err(wrong(problem));
             }
             rows.push((at, values.clone()));
             at += step;

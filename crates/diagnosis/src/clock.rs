@@ -14,7 +14,8 @@ const GAPS_MAX: usize = 64;
 /// See the module. Times are nanoseconds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Clock {
-    now: Option<i64>,
+    /// The last receipt, and those before it of which something may still come in.
+    ticks: Vec<i64>,
     gaps: VecDeque<(i64, i64)>,
 }
 
@@ -22,22 +23,36 @@ impl Clock {
     /// Takes in a receipt; those that do not rise are passed over.
     pub(crate) fn tick(&mut self, at: Timestamp) {
         let at = at.nanos();
-        match self.now {
-            Some(now) if at <= now => return,
-            Some(now) if at - now > GAP_NANOS => {
-                self.gaps.push_back((now, at));
+        if let Some(last) = self.ticks.last() {
+            if at <= *last {
+                return;
+            }
+            if at - last > GAP_NANOS {
+                self.gaps.push_back((*last, at));
                 if self.gaps.len() > GAPS_MAX {
                     self.gaps.pop_front();
                 }
             }
-            _ => {}
         }
-        self.now = Some(at);
+        self.ticks.push(at);
     }
 
-    /// Everything that came in until then is known.
+    /// The last receipt.
     pub(crate) fn now(&self) -> Option<Timestamp> {
-        self.now.map(Timestamp::from_nanos)
+        self.ticks.last().copied().map(Timestamp::from_nanos)
+    }
+
+    /// Whether it was `time` by the last receipt that came no later than `received`. What has been missing since may be a gap, which
+    /// shows only when the next one comes.
+    pub(crate) fn has_passed(&self, time: Timestamp, received: Timestamp) -> bool {
+        let until = self.ticks.partition_point(|tick| *tick <= received.nanos());
+        until.checked_sub(1).is_some_and(|last| time.nanos() <= self.ticks[last])
+    }
+
+    /// Forgets all receipts but the last: nothing comes in any more that is older.
+    pub(crate) fn settle(&mut self) {
+        let before = self.ticks.len().saturating_sub(1);
+        self.ticks.drain(..before);
     }
 
     /// When somebody who was heard last at `since` has been silent for `nanos` to those who listened.
@@ -74,5 +89,10 @@ mod tests {
         // Ten seconds between two gaps are not enough.
         assert_eq!(due(110, 60), 960);
         assert_eq!(due(950, 60), 1_010);
+        let has_passed = |time: i64, received: i64| clock.has_passed(second(time), second(received));
+        assert!(has_passed(120, 130) && has_passed(120, 499) && has_passed(500, 500));
+        assert!(!has_passed(121, 499) && !has_passed(100, 99) && !has_passed(901, 2_000));
+        clock.settle();
+        assert_eq!((clock.now(), clock.ticks.len()), (Some(second(900)), 1));
     }
 }

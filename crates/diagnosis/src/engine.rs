@@ -209,7 +209,9 @@ impl Engine {
     /// What is so by now without anything being said: who is silent, and what of what came late is over. Everything that came in
     /// until the last tick is to be handed over before.
     pub fn advance(&mut self) -> Vec<Event> {
-        self.profiles.values_mut().flat_map(|watched| watched.advance(&self.clock)).collect()
+        let events = self.profiles.values_mut().flat_map(|watched| watched.advance(&self.clock)).collect();
+        self.clock.settle();
+        events
     }
 
     /// What the rules say of the rows of `batch`.

@@ -1,5 +1,5 @@
 //! Rules about silence: how far they have come with each asset, by when something of it was received. Time is that of the receipts,
-//! since an asset that says nothing has none.
+//! since an asset that says nothing has none. Must not know how it is told when silence counts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,7 +49,8 @@ impl<'r> Silence<'r> {
             let raised = match before {
                 Some(Phase::Active { raised, .. }) => Some(raised),
                 Some(Phase::Pending(since)) => {
-                    let due = Some(self.clock.due(since, self.nanos)).filter(|due| *due <= received);
+                    let due = self.clock.due(since, self.nanos);
+                    let due = self.clock.has_passed(due, received).then_some(due);
                     events.extend(due.map(|due| (place, self.event(asset, What::Raised, due, due))));
                     due
                 }

@@ -33,7 +33,8 @@ pub(crate) struct Remembered {
     /// What each signal said last, of rows that say only what changes.
     last: BTreeMap<String, Vec<(AssetNumber, Last)>>,
     readings: Vec<(AssetNumber, KeptReading)>,
-    known: [KeptKnown; 2],
+    first: KeptKnown,
+    second: KeptKnown,
     late: u64,
     too_late: u64,
 }
@@ -94,13 +95,13 @@ fn kept_as(pattern: &str, steps: &Steps, step: usize, profile: &Profile) -> Stri
 }
 
 impl KeptKnown {
-    /// What is known in the reading `which` of those that `groups` do.
-    fn new(profile: &Profile, groups: &[Group], which: usize) -> Self {
+    /// What is known to `groups` from one of their readings.
+    fn new(profile: &Profile, groups: &[Group], known: impl Fn(&Group) -> &Known) -> Self {
         let mut steps: BTreeMap<String, Vec<(AssetNumber, Memory)>> = BTreeMap::new();
         for group in groups {
             let remembering = group.steps.ops().iter().enumerate().filter(|(_, op)| op.has_memory());
             for (step, _) in remembering {
-                let remembered = group.known[which].memories.of_step(step);
+                let remembered = known(group).memories.of_step(step);
                 let remembered = remembered.map(|(asset, memory)| (asset, memory.clone()));
                 steps.insert(kept_as(&group.pattern, &group.steps, step, profile), remembered.collect());
             }
@@ -109,7 +110,7 @@ impl KeptKnown {
             remembered.sort_by_key(|(asset, _)| *asset);
         }
         let phases =
-            groups.iter().flat_map(|group| group.made.iter().map(|made| &*made.rule).zip(&group.known[which].phases));
+            groups.iter().flat_map(|group| group.made.iter().map(|made| &*made.rule).zip(&known(group).phases));
         let of_rule = |(rule, phases): (&Rule, &HashMap<AssetNumber, Phase>)| {
             let kept = |(asset, phase): (&AssetNumber, &Phase)| {
                 let phase = match phase {
@@ -176,7 +177,8 @@ impl Remembered {
             assets: heard.names.iter().zip(&heard.newest).map(asset).collect(),
             last,
             readings: heard.readings.iter().map(reading).collect(),
-            known: [0, 1].map(|which| KeptKnown::new(profile, groups, which)),
+            first: KeptKnown::new(profile, groups, |group| &group.first),
+            second: KeptKnown::new(profile, groups, |group| &group.second),
             late: heard.late,
             too_late: heard.too_late,
         }
@@ -215,11 +217,11 @@ impl Remembered {
             memories: known.memories(pattern, steps, profile),
             phases: made.iter().map(|made| known.phases(&made.rule)).collect(),
         };
-        [known(&self.known[0]), known(&self.known[1])]
+        [known(&self.first), known(&self.second)]
     }
 
     /// How far `rule` had come, in what was read once and in what was read a second time.
     pub(crate) fn phases(&self, rule: &Rule) -> [HashMap<AssetNumber, Phase>; 2] {
-        [self.known[0].phases(rule), self.known[1].phases(rule)]
+        [self.first.phases(rule), self.second.phases(rule)]
     }
 }

@@ -343,6 +343,31 @@ fn who_is_silent_for_long_is_told_of_unless_nobody_listened() {
 }
 
 #[test]
+fn who_is_heard_again_before_the_clock_is_was_not_silent_while_nobody_listened() {
+    let rules = rule_text("lost", "speed > 0", "silent = \"5min\"");
+    let mut engine = Engine::new(self::rules(&rules));
+    let ticks = |from: i64, to: i64| (from / 10..=to / 10).map(|tick| second(tick * 10));
+    let said = |at: i64| Batch { received: second(at), ..frames(&[speed(at, 100)]) };
+    engine.tick(ticks(0, 320));
+    assert!(engine.take(&said(310)).is_empty() && engine.advance().is_empty());
+    let state = engine.state();
+    // The server was down until 1,000, and the van is back before the server says anything of itself.
+    let rest = |engine: &mut Engine| {
+        engine.tick(ticks(1_010, 1_400));
+        engine.advance().iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(engine.take(&said(1_005)), []);
+    assert_eq!(rest(&mut engine), ["+lost vehicle/V1 1310"]);
+    // A replay knows from the beginning when the server listened.
+    let mut replayed = Engine::new(self::rules(&rules));
+    replayed.go_on(state);
+    replayed.tick(ticks(1_010, 1_400));
+    let batch = said(1_005);
+    assert_eq!(replayed.replay(&batch.profile, &batch.rows, &[second(1_005)]), []);
+    assert_eq!(rest(&mut replayed), ["+lost vehicle/V1 1310"]);
+}
+
+#[test]
 fn silence_stands_alone() {
     for (more, problem) in [
         ("silent = \"5min\"\non_delay = \"1s\"", "silent: expected no `on_delay` beside it"),

@@ -37,8 +37,10 @@ pub(crate) struct Group {
     pub(crate) pattern: String,
     pub(crate) steps: Steps,
     pub(crate) made: Vec<Made>,
-    /// What is known from the rows that come on time, and from those that are read a second time.
-    pub(crate) known: [Known; 2],
+    /// What is known from the rows that come on time.
+    pub(crate) first: Known,
+    /// What is known from those that are read a second time.
+    pub(crate) second: Known,
 }
 
 /// What is known of assets.
@@ -79,7 +81,7 @@ impl Watched {
         }
         let (mut by_name, mut by_pattern) = (HashMap::new(), Vec::new());
         for (place, group) in (0..).zip(&mut groups) {
-            group.known = before.known(&group.pattern, &group.steps, &group.made, profile);
+            [group.first, group.second] = before.known(&group.pattern, &group.steps, &group.made, profile);
             if group.pattern.contains('*') {
                 by_pattern.push(place);
             } else {
@@ -110,7 +112,7 @@ impl Watched {
 
     /// Its rules, each with how far it has come.
     pub(crate) fn phases(&self) -> impl Iterator<Item = (&Made, &HashMap<AssetNumber, Phase>)> {
-        let known = self.groups.iter().flat_map(|group| group.known.iter().map(move |known| (group, known)));
+        let known = self.groups.iter().flat_map(|group| [(group, &group.first), (group, &group.second)]);
         known.flat_map(|(group, known)| group.made.iter().zip(&known.phases))
     }
 
@@ -153,7 +155,7 @@ impl Watched {
         self.know_groups();
         let (mut events, names) = (Vec::new(), &self.heard.names);
         for group in &mut self.groups {
-            for (made, phases) in group.made.iter().zip(&mut group.known[0].phases) {
+            for (made, phases) in group.made.iter().zip(&mut group.first.phases) {
                 if let Some(silence) = made.rule.silent {
                     events.extend(Silence::new(&made.rule, silence, names, clock).told(phases));
                 }
@@ -182,7 +184,8 @@ impl Watched {
 
 impl Group {
     fn new(pattern: &str) -> Self {
-        Self { pattern: pattern.to_owned(), steps: Steps::default(), made: Vec::new(), known: Default::default() }
+        let (steps, made, first, second) = Default::default();
+        Self { pattern: pattern.to_owned(), steps, made, first, second }
     }
 
     fn hear(
@@ -201,7 +204,7 @@ impl Group {
             only = input.only(&turns.on_time);
             &only
         };
-        let known = &mut self.known[0];
+        let known = &mut self.first;
         let outcomes = evaluate(&self.steps, on_time, &mut known.memories);
         for ((made, phases), told) in self.made.iter().zip(&mut known.phases).zip(&mut told) {
             if let Some(silence) = made.rule.silent {
@@ -229,7 +232,7 @@ impl Group {
         let active = |phases: &HashMap<AssetNumber, Phase>| {
             rows.iter().map(|row| input.assets[*row]).filter(|asset| is_active(phases, asset)).collect()
         };
-        self.known[0].phases.iter().map(active).collect()
+        self.first.phases.iter().map(active).collect()
     }
 
     /// Reads what came late a second time. `known` says of which rule and asset an alarm is known at which place.
@@ -253,7 +256,7 @@ impl Group {
             let mut rising = together.to_vec();
             rising.sort_unstable();
             let input = input.only(&rising);
-            let Known { memories, phases } = &mut self.known[1];
+            let Known { memories, phases } = &mut self.second;
             let outcomes = evaluate(&self.steps, &input, memories);
             for (place, (made, phases)) in self.made.iter().zip(phases).enumerate() {
                 if made.rule.silent.is_none() {
@@ -267,7 +270,7 @@ impl Group {
 
     /// Forgets what was read a second time of `asset`, until then, and ends what was raised there.
     fn end_reading(&mut self, asset: AssetNumber, until: Timestamp, names: &[AssetId]) -> Vec<Event> {
-        let Known { memories, phases } = &mut self.known[1];
+        let Known { memories, phases } = &mut self.second;
         memories.forget(asset);
         let ended = self.made.iter().zip(phases).filter_map(|(made, phases)| match phases.remove(&asset)? {
             Phase::Active { raised, is_suppressed: false, .. } => {

@@ -176,7 +176,9 @@ impl Backtest {
         tell: &mut dyn FnMut(&Event) -> io::Result<()>,
     ) -> Result<Option<Reached>, BacktestError> {
         self.covered.assets_in_all = self.assets(snapshot, scope).count();
-        self.set_clock(snapshot, scope)?;
+        if let Some(reached) = self.set_clock(snapshot, scope, bounds)? {
+            return Ok(Some(reached));
+        }
         for table in &snapshot.tables {
             if !self.engine.watches(&table.profile) {
                 continue;
@@ -191,19 +193,34 @@ impl Backtest {
     }
 
     /// Tells the rules by which clock assets are silent: what the server has said of itself.
-    fn set_clock(&mut self, snapshot: &Snapshot, scope: &Scope) -> Result<(), BacktestError> {
+    fn set_clock(
+        &mut self,
+        snapshot: &Snapshot,
+        scope: &Scope,
+        bounds: &Bounds,
+    ) -> Result<Option<Reached>, BacktestError> {
         for table in snapshot.tables.iter().filter(|table| table.profile.id() == own::NAME) {
-            let receipts = (Timestamp::MIN, Timestamp::MAX);
-            let span = ReceivedSpan {
-                from: scope.from,
-                to: scope.to,
-                ..ReceivedSpan::new(receipts, &|_| true, u32::MAX as usize)
-            };
-            let mut received = self.read(table, &span)?.received;
-            received.sort_unstable();
-            self.engine.tick(received);
+            let mut behind: Option<ReceivedPlace> = None;
+            loop {
+                if let Some(reached) = self.reached(bounds) {
+                    return Ok(Some(reached));
+                }
+                let receipts = (Timestamp::MIN, Timestamp::MAX);
+                let span = ReceivedSpan {
+                    behind: behind.as_ref(),
+                    from: scope.from,
+                    to: scope.to,
+                    ..ReceivedSpan::new(receipts, &|_| true, PAGE_ROWS.min(bounds.rows_at_once))
+                };
+                let found = self.read(table, &span)?;
+                self.engine.tick(found.received.iter().copied());
+                if found.is_all {
+                    break;
+                }
+                behind = found.last_place();
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn tell(&mut self, events: &[Event], tell: &mut dyn FnMut(&Event) -> io::Result<()>) -> Result<(), BacktestError> {
