@@ -1,24 +1,10 @@
 import { expect, it } from 'vitest';
 import type { Alarm, AlarmState } from '../api/alarms';
 import { deedsOf, isRule, pageOf, wantsReason } from './deeds';
+import { madeUpAlarm } from './made-up';
 
 function alarm(state: AlarmState, isSeen: boolean): Alarm {
-  const both = { zh: '', en: '' };
-  return {
-    asset: 'vehicle/V1',
-    rule: 'r',
-    state,
-    active: true,
-    priority: 'high',
-    title: both,
-    explanation: both,
-    version: 1,
-    raised: '2026-07-07T10:00:00Z',
-    times: 1,
-    chattering: false,
-    stale: false,
-    ...(isSeen ? { acknowledged: { by: 'Li', time: '', comment: '' } } : {}),
-  };
+  return madeUpAlarm({ state, ...(isSeen ? { acknowledged: { by: 'Li', time: '', comment: '' } } : {}) });
 }
 
 it('offers what the state allows', () => {

@@ -1,30 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { Alarm, AlarmState, Priority } from '../api/alarms';
+import type { Alarm } from '../api/alarms';
 import { foldsOf, hiddenPriority, hiddenUnseen, keyOf } from './folds';
+import { madeUpAlarm } from './made-up';
 
-interface Given {
-  asset?: string;
-  priority?: Priority;
-  state?: AlarmState;
-}
-
-function alarm(rule: string, cause?: string, { asset = 'vehicle/V1', priority, state }: Given = {}): Alarm {
-  const both = { zh: '', en: '' };
-  return {
-    asset,
-    rule,
-    state: state ?? 'unacknowledged',
-    active: true,
-    priority: priority ?? 'high',
-    title: both,
-    explanation: both,
-    version: 1,
-    raised: '2026-07-07T10:00:00Z',
-    times: 1,
-    chattering: false,
-    stale: false,
-    ...(cause === undefined ? {} : { consequence_of: { rule: cause, title: both } }),
-  };
+function alarm(rule: string, cause?: string, more: Partial<Alarm> = {}): Alarm {
+  const explained = cause === undefined ? {} : { consequence_of: { rule: cause, title: { zh: '', en: '' } } };
+  return madeUpAlarm({ rule, ...explained, ...more });
 }
 
 /** `cause: consequence consequence` of each fold. */
@@ -84,14 +65,14 @@ describe('what stands under what', () => {
 });
 
 it('says of what is folded that it is more urgent, or that nobody has seen it', () => {
-  const fold = (cause: Given, ...consequences: Given[]) => ({
+  const fold = (cause: Partial<Alarm>, ...consequences: Partial<Alarm>[]) => ({
     cause: alarm('a', undefined, cause),
     consequences: consequences.map((given, i) => alarm(`c${i}`, 'a', given)),
   });
   expect(hiddenPriority(fold({ priority: 'medium' }, { priority: 'low' }, { priority: 'critical' }))).toBe('critical');
   expect(hiddenPriority(fold({ priority: 'medium' }, { priority: 'medium' }))).toBeNull();
   expect(hiddenPriority(fold({}))).toBeNull();
-  const seen: Given = { state: 'acknowledged' };
+  const seen: Partial<Alarm> = { state: 'acknowledged' };
   expect(hiddenUnseen(fold(seen, {}, seen, { state: 'returned_unacknowledged' }))).toBe(2);
   expect(hiddenUnseen(fold({}, {}))).toBe(0);
   expect(hiddenUnseen(fold(seen, seen, { state: 'shelved' }))).toBe(0);

@@ -3,7 +3,7 @@ import { fetchCurrentOf, fetchProfiles } from '../api/client';
 import { fetchCells, fetchVehicle, type VehicleRow } from '../api/fleet';
 import type { Signal } from '../api/types';
 import { listsOf, type CellLists } from '../fleet/cells';
-import { again } from './fleet.svelte';
+import { again } from './asked.svelte';
 import { VEHICLE_PROFILE } from './plant.svelte';
 import { snapshotValues, type AssetValues } from './values';
 
