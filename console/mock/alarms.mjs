@@ -87,6 +87,7 @@ export function targets(nowMs) {
       state: 'retrying',
       waiting_about: 17,
       told: 3,
+      last_success: ago(4_000),
       given_up: 1,
       failures: 9,
       ...refused,
