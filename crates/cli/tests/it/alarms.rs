@@ -139,6 +139,31 @@ fn alarms_survive_every_kill_once_and_are_those_that_a_replay_finds() {
 }
 
 #[test]
+fn a_vehicle_that_falls_silent_is_told_of_and_a_replay_finds_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let rules = rule("lost", "when = 'vehicle_speed >= 0'\nsilent = '1min'");
+    let (address, config) = configured(folder.path(), &rules, "");
+    let mut served = Served::start(&data, &config);
+    let mut vehicle = wait_for("a login", || Vehicle::connect(address, 1));
+    assert!(vehicle.say(2, &speeding(1, 1)));
+    // What was heard before a kill is silent after it.
+    served.kill();
+    let served = Served::start(&data, &config);
+    let alarms = || http::get(served.address(), "/api/v1/alarms").1;
+    std::thread::sleep(Duration::from_secs(40));
+    assert_eq!(alarms()["total"], 0, "a minute is not over");
+    let alarm = wait_for("the alarm", || alarms()["alarms"].as_array()?.first().cloned());
+    assert_eq!((&alarm["rule"], &alarm["active"]), (&json!("lost"), &json!(true)));
+    let mut vehicle = wait_for("a login", || Vehicle::connect(address, 1));
+    assert!(vehicle.say(2, &speeding(1, 200)));
+    wait_for("its end", || (alarms()["alarms"][0]["active"] == false).then_some(()));
+    let (kept, replayed) = found(&data, &folder.path().join("rules.toml"), served.address());
+    assert_eq!((kept.len(), &kept), (2, &replayed));
+    served.stop();
+}
+
+#[test]
 fn an_alarm_is_acknowledged_shelved_and_reset_and_all_of_it_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
