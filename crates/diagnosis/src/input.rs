@@ -31,15 +31,19 @@ pub(crate) struct Input<'a> {
     pub(crate) assets: Vec<AssetNumber>,
     /// Of which time each row is.
     pub(crate) times: Vec<Timestamp>,
-    /// When each row came in.
-    pub(crate) received: Vec<Timestamp>,
     /// The rows as they came in; those that came in together by time and asset.
     pub(crate) order: Vec<usize>,
-    /// Whose turn it was when each row came.
-    pub(crate) turns: Vec<Turn>,
     /// The place of each row among all that came in with it.
     pub(crate) places: Vec<usize>,
     values: Values<'a>,
+}
+
+/// How each row came in.
+pub(crate) struct Arrivals {
+    /// When.
+    pub(crate) received: Vec<Timestamp>,
+    /// Whose turn it was then.
+    pub(crate) turns: Vec<Turn>,
 }
 
 enum Values<'a> {
@@ -77,20 +81,20 @@ pub(crate) struct Handed<'a> {
 }
 
 impl<'a> Handed<'a> {
-    /// The rows as steps see them. What was said of `signals` before, on time and late, is in `heard`, and is brought up to date.
-    pub(crate) fn input(&self, signals: &[SignalIndex], heard: &mut Heard) -> Input<'a> {
+    /// The rows as steps see them, and how they came in. What was said of `signals` before, on time and late, is in `heard`, and is
+    /// brought up to date.
+    pub(crate) fn input(&self, signals: &[SignalIndex], heard: &mut Heard) -> (Input<'a>, Arrivals) {
         match self.rows {
             Rows::Frames(frames) => {
                 let assets = self.assets(&frames.asset);
                 let order = self.order(&assets, &frames.time, &frames.sequence, &heard.names);
-                let received = (0..frames.len()).map(|row| self.received.of(row)).collect();
-                let values = Values::Frames(frames, None);
-                let mut input = Input::new(self.profile, assets, frames.time.clone(), received, order, values);
-                for row in &input.order {
-                    let row = *row;
-                    input.turns[row] = heard.turn(input.assets[row], input.times[row], input.received[row]);
+                let received: Vec<Timestamp> = (0..frames.len()).map(|row| self.received.of(row)).collect();
+                let input = Input::new(self.profile, assets, frames.time.clone(), order, Values::Frames(frames, None));
+                let mut turns = vec![Turn::OnTime; frames.len()];
+                for row in input.order.iter().copied() {
+                    turns[row] = heard.turn(input.assets[row], input.times[row], received[row]);
                 }
-                input
+                (input, Arrivals { received, turns })
             }
             Rows::Changes(changes) => self.of_changes(changes, signals, heard),
         }
@@ -115,7 +119,7 @@ impl<'a> Handed<'a> {
     }
 
     /// A row for each time at which something was said.
-    fn of_changes(&self, changes: &Changes, signals: &[SignalIndex], heard: &mut Heard) -> Input<'a> {
+    fn of_changes(&self, changes: &Changes, signals: &[SignalIndex], heard: &mut Heard) -> (Input<'a>, Arrivals) {
         let assets = self.assets(&changes.asset);
         let order = self.order(&assets, &changes.time, &changes.sequence, &heard.names);
         let mut columns: HashMap<SignalIndex, Vec<Last>> = signals.iter().map(|signal| (*signal, Vec::new())).collect();
@@ -136,8 +140,8 @@ impl<'a> Handed<'a> {
             }
         }
         let order = (0..times.len()).collect();
-        let values = Values::Changes(columns);
-        Input { turns, ..Input::new(self.profile, of_rows, times, received, order, values) }
+        let input = Input::new(self.profile, of_rows, times, order, Values::Changes(columns));
+        (input, Arrivals { received, turns })
     }
 }
 
@@ -146,13 +150,12 @@ impl<'a> Input<'a> {
         profile: &'a Profile,
         assets: Vec<AssetNumber>,
         times: Vec<Timestamp>,
-        received: Vec<Timestamp>,
         order: Vec<usize>,
         values: Values<'a>,
     ) -> Self {
         let mut places = vec![0; order.len()];
         order.iter().enumerate().for_each(|(place, row)| places[*row] = place);
-        Self { profile, turns: vec![Turn::OnTime; assets.len()], assets, times, received, order, places, values }
+        Self { profile, assets, times, order, places, values }
     }
 
     /// Only `rows` of it, which rise.
@@ -174,8 +177,6 @@ impl<'a> Input<'a> {
             profile: self.profile,
             assets: rows.iter().map(|row| self.assets[*row]).collect(),
             times: rows.iter().map(|row| self.times[*row]).collect(),
-            received: rows.iter().map(|row| self.received[*row]).collect(),
-            turns: rows.iter().map(|row| self.turns[*row]).collect(),
             order,
             places,
             values,

@@ -10,7 +10,7 @@ use model::{AssetId, Timestamp};
 use crate::clock::Clock;
 use crate::engine::{Event, What};
 use crate::heard::Turn;
-use crate::input::{AssetNumber, Input};
+use crate::input::{Arrivals, AssetNumber, Input};
 use crate::made::Phase;
 use crate::rule::Rule;
 
@@ -37,14 +37,14 @@ impl<'r> Silence<'r> {
     /// after it counts; what is late, or does not say, leaves that as it is.
     pub(crate) fn heard(
         &self,
-        input: &Input<'_>,
+        (input, arrivals): (&Input<'_>, &Arrivals),
         on_time: &[usize],
         when: &[Option<bool>],
         phases: &mut HashMap<AssetNumber, Phase>,
         events: &mut Vec<(usize, Event)>,
     ) {
         for row in input.order.iter().copied() {
-            let (asset, received, place) = (input.assets[row], input.received[row], input.places[row]);
+            let (asset, received, place) = (input.assets[row], arrivals.received[row], input.places[row]);
             let before = phases.get(&asset).copied();
             let raised = match before {
                 Some(Phase::Active { raised, .. }) => Some(raised),
@@ -57,7 +57,7 @@ impl<'r> Silence<'r> {
                 None => None,
             };
             events.extend(raised.map(|raised| (place, self.event(asset, What::Returned, received, raised))));
-            let says = if input.turns[row] == Turn::OnTime {
+            let says = if arrivals.turns[row] == Turn::OnTime {
                 on_time.binary_search(&row).ok().and_then(|place| when[place])
             } else {
                 None

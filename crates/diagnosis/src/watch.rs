@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::engine::{Event, What};
 use crate::evaluate::{evaluate, truths};
 use crate::heard::{Heard, Turn};
-use crate::input::{AssetNumber, Handed, Input, Received};
+use crate::input::{Arrivals, AssetNumber, Handed, Input, Received};
 use crate::made::{Made, Phase, made};
 use crate::remembered::Memories;
 use crate::rule::{Rule, RuleError};
@@ -129,12 +129,12 @@ impl Watched {
         self.know_groups();
         let profile = Arc::clone(&self.profile);
         let handed = Handed { profile: &profile, rows, received, numbers };
-        let input = handed.input(&self.signals, &mut self.heard);
+        let (input, arrivals) = handed.input(&self.signals, &mut self.heard);
         let mut turns: BTreeMap<u32, Turns> = BTreeMap::new();
         for (row, asset) in input.assets.iter().enumerate() {
             for group in &self.of_assets[*asset as usize] {
                 let turns = turns.entry(*group).or_default();
-                match input.turns[row] {
+                match arrivals.turns[row] {
                     Turn::OnTime => turns.on_time.push(row),
                     Turn::Late | Turn::LateAnew(_) => turns.late.push(row),
                     Turn::TooLate => {}
@@ -143,7 +143,7 @@ impl Watched {
         }
         let mut events: Vec<(usize, Event)> = Vec::new();
         for (place, turns) in turns {
-            self.groups[place as usize].hear(&input, &turns, (&self.heard.names, clock), &mut events);
+            self.groups[place as usize].hear((&input, &arrivals), &turns, (&self.heard.names, clock), &mut events);
         }
         events.sort_by_key(|(place, _)| *place);
         events.into_iter().map(|(_, event)| event).collect()
@@ -190,13 +190,12 @@ impl Group {
 
     fn hear(
         &mut self,
-        input: &Input<'_>,
+        (input, arrivals): (&Input<'_>, &Arrivals),
         turns: &Turns,
         (names, clock): (&[AssetId], &Clock),
         events: &mut Vec<(usize, Event)>,
     ) {
         let were_active = if turns.late.is_empty() { Vec::new() } else { self.active(input, &turns.late) };
-        let mut told: Vec<Vec<(usize, Event)>> = vec![Vec::new(); self.made.len()];
         let only;
         let on_time = if turns.on_time.len() == input.len() {
             input
@@ -204,24 +203,27 @@ impl Group {
             only = input.only(&turns.on_time);
             &only
         };
-        let known = &mut self.first;
-        let outcomes = evaluate(&self.steps, on_time, &mut known.memories);
-        for ((made, phases), told) in self.made.iter().zip(&mut known.phases).zip(&mut told) {
+        let begin = events.len();
+        let outcomes = evaluate(&self.steps, on_time, &mut self.first.memories);
+        for (made, phases) in self.made.iter().zip(&mut self.first.phases) {
             if let Some(silence) = made.rule.silent {
-                let when = truths(&outcomes, made.when);
-                Silence::new(&made.rule, silence, names, clock).heard(input, &turns.on_time, when, phases, told);
+                let (silence, when) = (Silence::new(&made.rule, silence, names, clock), truths(&outcomes, made.when));
+                silence.heard((input, arrivals), &turns.on_time, when, phases, events);
             } else {
-                made.take(on_time, &outcomes, phases, names, told);
+                made.take(on_time, &outcomes, phases, names, events);
             }
         }
-        let known = |made: usize, asset: AssetNumber, place: usize| {
-            let name = &names[asset as usize];
-            let before = told[made].iter().take_while(|(at, _)| *at < place);
-            let last = before.filter(|(_, event)| event.asset == *name).map(|(_, event)| event.what).last();
-            last.map_or_else(|| were_active[made].contains(&asset), |what| what != What::Returned)
+        if turns.late.is_empty() {
+            return;
+        }
+        let told = &events[begin..];
+        let known = |made: usize, rule: &Arc<Rule>, asset: AssetNumber, place: usize| {
+            let is_it = |event: &Event| Arc::ptr_eq(&event.rule, rule) && event.asset == names[asset as usize];
+            let before = told.iter().filter(|(at, event)| *at < place && is_it(event));
+            before.last().map_or_else(|| were_active[made].contains(&asset), |(_, last)| last.what != What::Returned)
         };
-        let late = self.read_again(input, &turns.late, names, &known);
-        events.extend(told.into_iter().flatten().chain(late));
+        let late = self.read_again((input, arrivals), &turns.late, names, &known);
+        events.extend(late);
     }
 
     /// Of each rule, which of the assets of some rows have its alarm.
@@ -235,20 +237,20 @@ impl Group {
         self.first.phases.iter().map(active).collect()
     }
 
-    /// Reads what came late a second time. `known` says of which rule and asset an alarm is known at which place.
+    /// Reads what came late a second time. `known` says of which rule, by its place, and asset an alarm is known at which place.
     fn read_again(
         &mut self,
-        input: &Input<'_>,
+        (input, arrivals): (&Input<'_>, &Arrivals),
         late: &[usize],
         names: &[AssetId],
-        known: &dyn Fn(usize, AssetNumber, usize) -> bool,
+        known: &dyn Fn(usize, &Arc<Rule>, AssetNumber, usize) -> bool,
     ) -> Vec<(usize, Event)> {
         let mut events = Vec::new();
         let mut rows = late.to_vec();
         rows.sort_by_key(|row| input.places[*row]);
-        let begins = |_: &usize, row: &usize| !matches!(input.turns[*row], Turn::LateAnew(_));
+        let begins = |_: &usize, row: &usize| !matches!(arrivals.turns[*row], Turn::LateAnew(_));
         for together in rows.chunk_by(begins) {
-            if let Turn::LateAnew(until) = input.turns[together[0]] {
+            if let Turn::LateAnew(until) = arrivals.turns[together[0]] {
                 let place = input.places[together[0]];
                 let ended = self.end_reading(input.assets[together[0]], until, names);
                 events.extend(ended.into_iter().map(|event| (place, event)));
@@ -260,7 +262,7 @@ impl Group {
             let outcomes = evaluate(&self.steps, &input, memories);
             for (place, (made, phases)) in self.made.iter().zip(phases).enumerate() {
                 if made.rule.silent.is_none() {
-                    let is_known = |asset: AssetNumber, row: usize| known(place, asset, row);
+                    let is_known = |asset: AssetNumber, row: usize| known(place, &made.rule, asset, row);
                     made.take_late(&input, &outcomes, (phases, &is_known), names, &mut events);
                 }
             }
