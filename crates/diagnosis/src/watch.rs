@@ -51,6 +51,9 @@ pub(crate) struct Known {
     pub(crate) phases: Vec<HashMap<AssetNumber, Phase>>,
 }
 
+/// Whether an alarm is known: of which rule, by its place as well, of which asset, at which place among the rows.
+type IsKnownOf<'k> = dyn Fn(usize, &Arc<Rule>, AssetNumber, usize) -> bool + 'k;
+
 /// Rows by whose turn it is; both rise.
 #[derive(Default)]
 struct Turns {
@@ -219,8 +222,8 @@ impl Group {
         let told = &events[begin..];
         let known = |made: usize, rule: &Arc<Rule>, asset: AssetNumber, place: usize| {
             let is_it = |event: &Event| Arc::ptr_eq(&event.rule, rule) && event.asset == names[asset as usize];
-            let before = told.iter().filter(|(at, event)| *at < place && is_it(event));
-            before.last().map_or_else(|| were_active[made].contains(&asset), |(_, last)| last.what != What::Returned)
+            let last = told.iter().rev().find(|(at, event)| *at < place && is_it(event));
+            last.map_or_else(|| were_active[made].contains(&asset), |(_, last)| last.what != What::Returned)
         };
         let late = self.read_again((input, arrivals), &turns.late, names, &known);
         events.extend(late);
@@ -237,13 +240,13 @@ impl Group {
         self.first.phases.iter().map(active).collect()
     }
 
-    /// Reads what came late a second time. `known` says of which rule, by its place, and asset an alarm is known at which place.
+    /// Reads what came late a second time, and tells what is not `known`.
     fn read_again(
         &mut self,
         (input, arrivals): (&Input<'_>, &Arrivals),
         late: &[usize],
         names: &[AssetId],
-        known: &dyn Fn(usize, &Arc<Rule>, AssetNumber, usize) -> bool,
+        known: &IsKnownOf<'_>,
     ) -> Vec<(usize, Event)> {
         let mut events = Vec::new();
         let mut rows = late.to_vec();
